@@ -1,0 +1,131 @@
+package driver
+
+import (
+	"context"
+	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+// Suspender can switch an account off and on again without losing what it holds.
+type Suspender interface {
+	// Suspend stops every new login of the account, with each of its credentials, and keeps its entitlements and
+	// credentials. Repeating it succeeds. Sessions that are open are the business of SessionEnder.
+	Suspend(ctx context.Context, ref nhi.Ref) error
+	// Resume undoes Suspend. Repeating it succeeds.
+	Resume(ctx context.Context, ref nhi.Ref) error
+}
+
+// SweepFilter narrows a sweep.
+type SweepFilter struct {
+	// Stack, if set, lets the driver leave out accounts without a mark of this stack where the platform can filter.
+	// The driver may return others all the same.
+	Stack string
+}
+
+// Sweeper reads all accounts in bulk, each as whole as ReadAccount returns it, with a number of requests that grows
+// with pages and not with accounts.
+type Sweeper interface {
+	// Sweep calls page once per page, in the platform's order. It stops at the first error, its own or page's. A sweep
+	// that returns nil has seen every account that existed when it began and still existed when it ended; an
+	// incomplete answer of the platform is an error, never a short list.
+	Sweep(ctx context.Context, filter SweepFilter, page func([]nhi.Account) error) error
+}
+
+// IssueRequest asks for a new credential.
+type IssueRequest struct {
+	// Label is chosen by the caller and unique for the account. Listing shows it again (nhi.Credential.Label), so that
+	// a run that was killed after issuing finds what it made.
+	Label string
+	// ExpiresAt sets the credential's native expiry where the platform has one, zero is none.
+	ExpiresAt time.Time
+}
+
+// Issued is a new credential with its text, which exists nowhere else.
+type Issued struct {
+	Credential nhi.Credential
+	// Login is what is presented together with the secret: a user name, a role id. Not secret.
+	Login  string
+	Secret secret.Value
+}
+
+// Issuer manages credentials of accounts. Which credentials exist is part of nhi.Account.
+type Issuer interface {
+	// Slots is how many credentials an account can have at once; 0 if this system turns out to have none.
+	Slots() int
+	// Issue makes a credential beside those that exist. If all slots are taken it changes nothing and returns Conflict.
+	// It is not idempotent: after an error the caller lists and looks for its label.
+	Issue(ctx context.Context, ref nhi.Ref, request IssueRequest) (Issued, error)
+	// RevokeCredential makes one credential useless at once and keeps the others. If it is gone already it succeeds.
+	RevokeCredential(ctx context.Context, ref nhi.Ref, id string) error
+}
+
+// Verifier proves credentials by really authenticating with them.
+type Verifier interface {
+	// Verify returns nil if login and text are accepted, an error of code Unauthenticated if the platform refuses them,
+	// any other error if the question could not be answered.
+	Verify(ctx context.Context, login string, text secret.Value) error
+}
+
+// SessionEnder ends what is already logged in.
+type SessionEnder interface {
+	// EndSessions ends every live session and every token of the account. None to end is success.
+	EndSessions(ctx context.Context, ref nhi.Ref) error
+}
+
+// StoredSecret is one version of what a SecretStore holds at a path.
+type StoredSecret struct {
+	Fields map[string]secret.Value
+	// Metadata is readable by whoever may list; never secret.
+	Metadata map[string]string
+	// Version counts the writes to the path, from 1; 0 means that nothing is there.
+	Version int64
+}
+
+// SecretStore keeps secrets at paths for the programs that use them.
+type SecretStore interface {
+	// PutSecret writes s at path, if the version there still is s.Version (0: nothing is there), and returns the new
+	// version. Otherwise it changes nothing and returns Conflict.
+	PutSecret(ctx context.Context, path string, s StoredSecret) (int64, error)
+	// GetSecret returns the newest version at path, NotFound if nothing is there.
+	GetSecret(ctx context.Context, path string) (StoredSecret, error)
+	// RemoveSecret removes path with all its versions. If nothing is there it succeeds.
+	RemoveSecret(ctx context.Context, path string) error
+}
+
+// Capability names one optional interface.
+type Capability string
+
+// The capabilities, in the order of the documentation.
+const (
+	CanSuspend      Capability = "suspend"
+	CanSweep        Capability = "sweep"
+	CanIssue        Capability = "issue"
+	CanVerify       Capability = "verify"
+	CanEndSessions  Capability = "end_sessions"
+	CanStoreSecrets Capability = "store_secrets"
+)
+
+// Capabilities lists the optional interfaces that d implements.
+func Capabilities(d Driver) []Capability {
+	var found []Capability
+	add := func(c Capability, ok bool) {
+		if ok {
+			found = append(found, c)
+		}
+	}
+	_, ok := d.(Suspender)
+	add(CanSuspend, ok)
+	_, ok = d.(Sweeper)
+	add(CanSweep, ok)
+	_, ok = d.(Issuer)
+	add(CanIssue, ok)
+	_, ok = d.(Verifier)
+	add(CanVerify, ok)
+	_, ok = d.(SessionEnder)
+	add(CanEndSessions, ok)
+	_, ok = d.(SecretStore)
+	add(CanStoreSecrets, ok)
+	return found
+}

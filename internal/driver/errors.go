@@ -1,0 +1,96 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Code says what an error of a platform means. The numbers are stable: they may be in logs and metrics.
+type Code int
+
+// The error codes.
+const (
+	// Unknown: none of the below, or not understood. Never retried, never read as absence.
+	Unknown Code = iota
+	// NotFound: the system itself said that the thing does not exist.
+	NotFound
+	// AlreadyExists: the name is taken.
+	AlreadyExists
+	// Conflict: another change came first (stale ETag, failed check-and-set, slots full). Re-read and decide again.
+	Conflict
+	// Invalid: the request can never succeed as it is.
+	Invalid
+	// Unauthenticated: the credentials were refused.
+	Unauthenticated
+	// PermissionDenied: the credentials are good and do not suffice.
+	PermissionDenied
+	// Unsupported: this system cannot do it.
+	Unsupported
+	// RateLimited: too many requests; nothing was done.
+	RateLimited
+	// Unavailable: no answer, or none that says whether anything was done: refused connection, timeout, 503.
+	Unavailable
+)
+
+var codeNames = map[Code]string{
+	Unknown: "unknown", NotFound: "not found", AlreadyExists: "already exists", Conflict: "conflict", Invalid: "invalid",
+	Unauthenticated: "unauthenticated", PermissionDenied: "permission denied", Unsupported: "unsupported",
+	RateLimited: "rate limited", Unavailable: "unavailable",
+}
+
+// String returns the code in words.
+func (c Code) String() string {
+	if name, ok := codeNames[c]; ok {
+		return name
+	}
+	return fmt.Sprintf("code %d", int(c))
+}
+
+// Verdict is what Classify says of an error.
+type Verdict struct {
+	Code Code
+	// RetryAfter is how long the platform asked to wait, 0 if it did not say.
+	RetryAfter time.Duration
+}
+
+// Error carries a verdict. Drivers return it for what they detect themselves; package fleet wraps everything else in
+// one, once.
+type Error struct {
+	Verdict
+	Err error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the client library's error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an error with a code.
+func Errorf(code Code, format string, args ...any) error {
+	return &Error{Verdict: Verdict{Code: code}, Err: fmt.Errorf(format, args...)}
+}
+
+// CodeOf returns the code that an error of this package carries, Unknown for every other error. It returns Unknown for
+// nil, too: ask only about errors.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Unknown
+}
+
+// Known answers Classify for the errors that need no knowledge of a platform: those made by Errorf, and ended contexts.
+func Known(err error) (Verdict, bool) {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e.Verdict, true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return Verdict{Code: Unavailable}, true
+	default:
+		return Verdict{}, false
+	}
+}
