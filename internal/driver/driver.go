@@ -60,6 +60,9 @@ type Target struct {
 	// Blind lists what the configured admin account may not see or do, one sentence each, for people. Empty: nothing is
 	// known to be missing.
 	Blind []string
+	// Lacking lists what the configured admin account may not do and every change needs, one sentence each, as far as
+	// that can be found out without changing anything. A plan that changes something here fails with it.
+	Lacking []string
 }
 
 // AccountSpec is what CreateAccount makes.

@@ -1,0 +1,145 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// sweepAfter is how many single reads a platform answers before the next one makes a sweep: a run that concerns a few
+// accounts does not read a directory of a hundred thousand, and a run over a thousand accounts reads it once.
+const sweepAfter = 8
+
+// cache remembers what was read of one platform during one run of the provider. A plan only reads, so there it answers
+// for the whole run; every write forgets the account that it concerns.
+//
+// It remembers presence only. That an account is not in a sweep says nothing: absence is always asked for singly.
+type cache struct {
+	stack string
+
+	mu       sync.Mutex
+	byID     map[string]nhi.Account
+	idByName map[string]string
+	reads    int
+	// writes counts the changes made, so that a read which was under way during a change is not remembered.
+	writes int
+
+	sweep    sync.Once
+	sweepErr error
+}
+
+func newCache(stack string) *cache {
+	return &cache{stack: stack, byID: make(map[string]nhi.Account), idByName: make(map[string]string)}
+}
+
+// get returns what is remembered.
+func (c *cache) get(ref nhi.Ref) (nhi.Account, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := ref.ID
+	if id == "" {
+		id = c.idByName[ref.Name]
+	}
+	account, ok := c.byID[id]
+	return clone(account), ok
+}
+
+// begin notes that an account is about to be read. It returns the number to give to put, and whether it is time to
+// sweep.
+func (c *cache) begin() (writes int, sweep bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reads++
+	return c.writes, c.reads > sweepAfter
+}
+
+// put remembers accounts that were read, unless something was written since begin.
+func (c *cache) put(writes int, accounts ...nhi.Account) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writes != writes {
+		return
+	}
+	for _, account := range accounts {
+		c.byID[account.ID] = clone(account)
+		c.idByName[account.Name] = account.ID
+	}
+}
+
+// forget drops an account that is about to be written or was just written.
+func (c *cache) forget(ref nhi.Ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes++
+	delete(c.byID, c.idByName[ref.Name])
+	delete(c.byID, ref.ID)
+	delete(c.idByName, ref.Name)
+}
+
+// fill sweeps the platform once. Whoever comes meanwhile waits. A failure stays: a run that cannot read the platform
+// in bulk should say so at once and not a thousand times slowly.
+func (c *cache) fill(ctx context.Context, sweep func(ctx context.Context, page func([]nhi.Account) error) error) error {
+	c.sweep.Do(func() {
+		c.mu.Lock()
+		writes := c.writes
+		c.mu.Unlock()
+		c.sweepErr = sweep(ctx, func(page []nhi.Account) error {
+			c.put(writes, page...)
+			return nil
+		})
+	})
+	return c.sweepErr
+}
+
+// all returns what is remembered, in no order.
+func (c *cache) all() []nhi.Account {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]nhi.Account, 0, len(c.byID))
+	for _, account := range c.byID {
+		out = append(out, clone(account))
+	}
+	return out
+}
+
+// clone keeps callers from changing what is remembered.
+func clone(a nhi.Account) nhi.Account {
+	a.Entitlements = slices.Clone(a.Entitlements)
+	a.Credentials = slices.Clone(a.Credentials)
+	return a
+}
+
+// read answers from the cache, by a sweep, or singly.
+func (c *Conn) read(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	cache := c.platform.cache
+	if account, ok := cache.get(ref); ok {
+		return account, nil
+	}
+	writes, sweepNow := cache.begin()
+	if sweeper, ok := c.driver.(driver.Sweeper); ok && sweepNow {
+		if err := c.fill(ctx, sweeper); err != nil {
+			return nhi.Account{}, err
+		}
+		if account, ok := cache.get(ref); ok {
+			return account, nil
+		}
+	}
+	account, err := c.ReadNow(ctx, ref)
+	if err == nil {
+		cache.put(writes, account)
+	}
+	return account, err
+}
+
+func (c *Conn) fill(ctx context.Context, sweeper driver.Sweeper) error {
+	// The sweep serves everybody who waits for it, so it does not end with the one who happened to start it.
+	ctx = context.WithoutCancel(ctx)
+	return c.platform.cache.fill(ctx, func(ctx context.Context, page func([]nhi.Account) error) error {
+		return c.platform.call(ctx, call{op: "read all accounts", idempotent: true, sweep: true}, func(ctx context.Context) error {
+			return sweeper.Sweep(ctx, driver.SweepFilter{Stack: c.platform.cache.stack}, page)
+		})
+	})
+}

@@ -1,0 +1,125 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
+)
+
+// Conn is a platform whose target has been checked. All errors are *driver.Error: they name the platform, carry a
+// code and repeat no secret.
+type Conn struct {
+	platform *Platform
+	driver   driver.Driver
+	target   driver.Target
+}
+
+// Platform is the platform behind the connection.
+func (c *Conn) Platform() *Platform { return c.platform }
+
+// Target is the system that answers.
+func (c *Conn) Target() driver.Target { return c.target }
+
+// Read returns an account, perhaps from a bulk read made earlier in this run. Code NotFound: the platform said so of
+// this very account.
+func (c *Conn) Read(ctx context.Context, ref nhi.Ref) (nhi.Account, error) { return c.read(ctx, ref) }
+
+// ReadNow asks the platform. Use it wherever a change was made or follows.
+func (c *Conn) ReadNow(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	return ask(ctx, c.platform, call{op: "read account", account: ref.Name, idempotent: true},
+		func(ctx context.Context) (nhi.Account, error) { return c.driver.ReadAccount(ctx, ref) })
+}
+
+// FindMarked returns the account with the given mark. Code NotFound if there is none, Conflict if there are several.
+func (c *Conn) FindMarked(ctx context.Context, mark nhi.Mark) (nhi.Account, error) {
+	sweeper, ok := c.driver.(driver.Sweeper)
+	if !ok {
+		return nhi.Account{}, driver.Errorf(driver.Unsupported, "platform %q cannot list its accounts", c.platform.Name())
+	}
+	if err := c.fill(ctx, sweeper); err != nil {
+		return nhi.Account{}, err
+	}
+	var found []nhi.Account
+	for _, account := range c.platform.cache.all() {
+		if account.Mark == mark {
+			found = append(found, account)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nhi.Account{}, driver.Errorf(driver.NotFound, "no account on platform %q carries the mark %q", c.platform.Name(), mark)
+	case 1:
+		return found[0], nil
+	default:
+		return nhi.Account{}, driver.Errorf(driver.Conflict, "%d accounts on platform %q carry the mark %q (%q and %q among them); "+
+			"say which one is meant", len(found), c.platform.Name(), mark, found[0].Name, found[1].Name)
+	}
+}
+
+// Create makes an account. If the platform's answer is lost, the account may exist: look for its mark.
+func (c *Conn) Create(ctx context.Context, spec driver.AccountSpec) (nhi.Ref, error) {
+	defer c.platform.cache.forget(nhi.Ref{Name: spec.Name})
+	return ask(ctx, c.platform, call{op: "create account", account: spec.Name, write: true},
+		func(ctx context.Context) (nhi.Ref, error) { return c.driver.CreateAccount(ctx, spec) })
+}
+
+// Do carries out one step on an account.
+func (c *Conn) Do(ctx context.Context, ref nhi.Ref, step reconcile.Step) error {
+	f, err := c.change(ref, step)
+	if err != nil {
+		return err
+	}
+	c.platform.cache.forget(ref)
+	defer c.platform.cache.forget(ref)
+	op := string(step.Kind) + " account"
+	switch step.Kind {
+	case reconcile.StepGrant, reconcile.StepRevoke:
+		op = fmt.Sprintf("%s %s on account", step.Kind, nhi.JoinTexts(step.Entitlements))
+	case reconcile.StepEndSessions, reconcile.StepRevokeCredential:
+		op = string(step.Kind) + " of account"
+	default:
+	}
+	return c.platform.call(ctx, call{op: op, account: ref.Name, write: true, idempotent: true}, f)
+}
+
+// change finds the driver's function for a step.
+func (c *Conn) change(ref nhi.Ref, step reconcile.Step) (handler, error) {
+	unsupported := driver.Errorf(driver.Unsupported, "platform %q cannot %s", c.platform.Name(), step.Kind)
+	switch step.Kind {
+	case reconcile.StepUpdate:
+		change := driver.AccountChange{Mark: step.Mark, Settings: step.Settings, ExpiresAt: step.ExpiresAt}
+		return func(ctx context.Context) error { return c.driver.UpdateAccount(ctx, ref, change) }, nil
+	case reconcile.StepGrant:
+		return func(ctx context.Context) error { return c.driver.Grant(ctx, ref, step.Entitlements) }, nil
+	case reconcile.StepRevoke:
+		return func(ctx context.Context) error { return c.driver.Revoke(ctx, ref, step.Entitlements) }, nil
+	case reconcile.StepDelete:
+		return func(ctx context.Context) error { return c.driver.DeleteAccount(ctx, ref) }, nil
+	case reconcile.StepSuspend, reconcile.StepResume:
+		suspender, ok := c.driver.(driver.Suspender)
+		if !ok {
+			return nil, unsupported
+		}
+		if step.Kind == reconcile.StepSuspend {
+			return func(ctx context.Context) error { return suspender.Suspend(ctx, ref) }, nil
+		}
+		return func(ctx context.Context) error { return suspender.Resume(ctx, ref) }, nil
+	case reconcile.StepEndSessions:
+		ender, ok := c.driver.(driver.SessionEnder)
+		if !ok {
+			return nil, unsupported
+		}
+		return func(ctx context.Context) error { return ender.EndSessions(ctx, ref) }, nil
+	case reconcile.StepRevokeCredential:
+		issuer, ok := c.driver.(driver.Issuer)
+		if !ok {
+			return nil, unsupported
+		}
+		return func(ctx context.Context) error { return issuer.RevokeCredential(ctx, ref, step.Credential) }, nil
+	default:
+		return nil, unsupported
+	}
+}

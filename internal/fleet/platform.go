@@ -1,0 +1,114 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+// ErrNotConfigured is returned for a platform whose configuration is not known yet.
+var ErrNotConfigured = errors.New("the platform's configuration is not known yet; it depends on something that has not been applied")
+
+// Platform is one configured platform. Connect gives access to it.
+type Platform struct {
+	config   Config
+	redactor *secret.Redactor
+	chain    []interceptor
+	cache    *cache
+
+	mu     sync.Mutex
+	driver driver.Driver
+	target driver.Target // zero until the first successful probe
+}
+
+func newPlatform(stack string, config Config) *Platform {
+	p := &Platform{config: config, redactor: &secret.Redactor{}, cache: newCache(stack)}
+	p.redactor.Add(config.Secrets...)
+	p.chain = []interceptor{
+		logged(config.Name), explained(p), retried(p, defaultRetry()),
+		limited(config.Options), whole(), timed(config.Options),
+	}
+	return p
+}
+
+// Name is the name that users gave the platform.
+func (p *Platform) Name() string { return p.config.Name }
+
+// Spec is what is known of the platform's kind without a connection.
+func (p *Platform) Spec() driver.Spec { return p.config.Spec }
+
+// Abilities is Spec in the words of package reconcile.
+func (p *Platform) Abilities() reconcile.Abilities {
+	spec := p.config.Spec
+	return reconcile.Abilities{
+		Suspend: spec.Can(driver.CanSuspend), EndSessions: spec.Can(driver.CanEndSessions),
+		Issue: spec.Can(driver.CanIssue), NativeExpiry: spec.NativeExpiry,
+	}
+}
+
+// WrongTargetError says that a platform's name now reaches another system than the one that state knows. Accounts are
+// never looked for there.
+type WrongTargetError struct {
+	Platform, Recorded, Answering string
+}
+
+func (e *WrongTargetError) Error() string {
+	return fmt.Sprintf("platform %q now reaches another system: state knows %q, but %q answers. Nothing was read or changed there. "+
+		"Correct the provider configuration; or, if this is the same system after a migration, add the old id to previous_targets "+
+		"of the platform's block", e.Platform, e.Recorded, e.Answering)
+}
+
+// Connect opens the platform if need be and checks that it is the system that recorded, a Target.ID from state, names.
+// With recorded "" any system will do. A mismatch is a *WrongTargetError.
+func (p *Platform) Connect(ctx context.Context, recorded string) (*Conn, error) {
+	d, target, err := p.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if recorded != "" && recorded != target.ID && !slices.Contains(p.config.PreviousTargets, recorded) {
+		return nil, &WrongTargetError{Platform: p.Name(), Recorded: recorded, Answering: target.ID}
+	}
+	return &Conn{platform: p, driver: d, target: target}, nil
+}
+
+// open opens and probes once. A probe that failed is tried again by the next caller.
+func (p *Platform) open(ctx context.Context) (driver.Driver, driver.Target, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.config.Open == nil {
+		return nil, driver.Target{}, fmt.Errorf("platform %q: %w", p.Name(), ErrNotConfigured)
+	}
+	if p.driver == nil {
+		d, err := p.config.Open()
+		if err != nil {
+			return nil, driver.Target{}, errors.New(p.redactor.Redact(fmt.Sprintf("platform %q: %v", p.Name(), err)))
+		}
+		p.driver = d
+	}
+	if p.target.ID == "" {
+		err := p.call(ctx, call{op: "probe", idempotent: true}, func(ctx context.Context) (err error) {
+			p.target, err = p.driver.Probe(ctx)
+			return err
+		})
+		if err != nil {
+			p.target = driver.Target{}
+			return nil, driver.Target{}, err
+		}
+	}
+	return p.driver, p.target, nil
+}
+
+func (p *Platform) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.driver == nil {
+		return nil
+	}
+	return p.driver.Close()
+}

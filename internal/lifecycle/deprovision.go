@@ -1,0 +1,83 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
+)
+
+// deprovision takes one account away, or suspends it. If it fails it also returns what is there now, nil if that could
+// not be read.
+func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform string, r Record, suspendOnly bool) (*Record, error) {
+	if f.Retired(platform) {
+		return nil, nil
+	}
+	conn, err := connect(ctx, f, platform, r.Target)
+	if err != nil {
+		return nil, err
+	}
+	account, gone, err := absent(ctx, conn, r.ref())
+	if err != nil || gone {
+		return nil, err
+	}
+	if err := reconcile.CheckOwner(platform, account, id.mark(f), r.ID, false); err != nil {
+		return nil, err
+	}
+	if suspendOnly {
+		err = suspend(ctx, conn, account)
+	} else {
+		err = remove(ctx, conn, account)
+	}
+	if err == nil {
+		return nil, nil
+	}
+	left, gone, readErr := absent(context.WithoutCancel(ctx), conn, account.Ref)
+	if readErr != nil || gone {
+		return nil, err
+	}
+	now := record(conn, left)
+	return &now, err
+}
+
+// remove goes the whole way from a working account to none, and reads back that there is none. A step that fails does
+// not stop the later ones: deleting the account takes away what a failed revocation left. Interrupted, it stops
+// between steps.
+func remove(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
+	failures := tolerant(ctx, conn, account.Ref, reconcile.Deprovision(account, conn.Platform().Abilities(), false))
+	left, gone, err := absent(context.WithoutCancel(ctx), conn, account.Ref)
+	switch {
+	case err != nil:
+		return errors.Join(failures, fmt.Errorf("reading back that the account is gone: %w", err))
+	case gone:
+		return nil
+	case failures != nil:
+		return failures
+	default:
+		return fmt.Errorf("platform %q accepted the deletion of account %q, but it is still there", conn.Platform().Name(), left.Name)
+	}
+}
+
+// suspend closes every way in and keeps the account with its mark, so that a later run recognises it.
+func suspend(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
+	can := conn.Platform().Abilities()
+	if !can.Suspend {
+		return fmt.Errorf("platform %q cannot suspend accounts, so on_destroy = \"suspend\" cannot be kept for account %q; "+
+			"set on_destroy = \"delete\"", conn.Platform().Name(), account.Name)
+	}
+	if err := tolerant(ctx, conn, account.Ref, reconcile.Deprovision(account, can, true)); err != nil {
+		return err
+	}
+	now, err := conn.ReadNow(ctx, account.Ref)
+	if err != nil {
+		return fmt.Errorf("reading back that the account is suspended: %w", err)
+	}
+	if now.Status != nhi.Suspended || len(now.Credentials) > 0 {
+		return fmt.Errorf("platform %q accepted the suspension of account %q, but it is %s with %d credentials",
+			conn.Platform().Name(), account.Name, now.Status, len(now.Credentials))
+	}
+	return nil
+}

@@ -1,0 +1,281 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
+)
+
+// Entitlements maps a platform to a sorted set.
+type Entitlements map[string][]nhi.Entitlement
+
+// Grant is what is declared.
+type Grant struct {
+	Identity string
+	// AccountNames holds the accounts that are not named like the identity.
+	AccountNames map[string]string
+	Declared     Entitlements
+	Tolerated    Entitlements
+	Exclusive    bool
+	// Expired grants hold nothing: what they declare is revoked and not granted.
+	Expired bool
+}
+
+// AccountName is the name of the identity's account on a platform.
+func (g Grant) AccountName(platform string) string {
+	if name, ok := g.AccountNames[platform]; ok {
+		return name
+	}
+	return g.Identity
+}
+
+func (g Grant) mark(f *fleet.Fleet) nhi.Mark { return nhi.Mark{Stack: f.Stack(), Identity: g.Identity} }
+
+func (g Grant) steps(platform string, shown, observed []nhi.Entitlement) []reconcile.Step {
+	plan := reconcile.Grant{Declared: g.Declared[platform], Shown: shown, Tolerated: g.Tolerated[platform]}
+	if g.Expired {
+		plan.Declared = nil
+		plan.Shown = nhi.Union(shown, g.Declared[platform])
+	}
+	return plan.Steps(observed)
+}
+
+// account reads the account that the grant is about. mustBeMarked refuses an account that nobody marked.
+func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, now, mustBeMarked bool) (nhi.Account, error) {
+	platform := conn.Platform().Name()
+	ref := nhi.Ref{Name: g.AccountName(platform)}
+	read := conn.Read
+	if now {
+		read = conn.ReadNow
+	}
+	account, err := read(ctx, ref)
+	if err != nil {
+		return nhi.Account{}, err
+	}
+	owner := reconcile.Owner(account, g.mark(f), "")
+	if owner == reconcile.Ours || owner == reconcile.Unmarked && !mustBeMarked {
+		return account, nil
+	}
+	if owner == reconcile.Unmarked {
+		return nhi.Account{}, fmt.Errorf("account %q on platform %q is managed by nobody: declare it in the account block of an "+
+			"nhi_identity named %q (with adopt = true, since it exists) before granting anything to it", account.Name, platform, g.Identity)
+	}
+	return nhi.Account{}, &reconcile.OwnershipError{Platform: platform, Account: account, Ownership: owner}
+}
+
+// GrantObservation is what the platforms say of a grant.
+type GrantObservation struct {
+	// Visible is what the grant answers for and the account holds. For an expired grant it is what was recorded.
+	Visible Entitlements
+	// Pending says in words what an expired grant still has to revoke.
+	Pending []string
+}
+
+// ObserveGrant reads what the accounts hold. recorded and targets come from state. An account that its platform says
+// is gone holds nothing.
+func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitlements, targets map[string]string) (GrantObservation, Problems) {
+	visible, pending := newCollected[[]nhi.Entitlement](), newCollected[[]string]()
+	problems := each(recorded, func(platform string, before []nhi.Entitlement) error {
+		if f.Retired(platform) {
+			return nil
+		}
+		conn, err := connect(ctx, f, platform, targets[platform])
+		if err != nil {
+			return err
+		}
+		account, err := g.account(ctx, f, conn, false, false)
+		if err != nil && driver.CodeOf(err) != driver.NotFound {
+			return err
+		}
+		shown := reconcile.Visible(account.Entitlements, before, g.Tolerated[platform], g.Exclusive)
+		if !g.Expired {
+			visible.set(platform, shown)
+			return nil
+		}
+		visible.set(platform, before)
+		words := make([]string, len(shown))
+		for i, e := range shown {
+			words[i] = fmt.Sprintf("%s: revoke %s (expired)", platform, e)
+		}
+		pending.set(platform, words)
+		return nil
+	})
+	out := GrantObservation{Visible: visible.m}
+	for _, platform := range slices.Sorted(maps.Keys(pending.m)) {
+		out.Pending = append(out.Pending, pending.m[platform]...)
+	}
+	return out, problems
+}
+
+// CreateGrant grants everything or nothing, and revokes nothing that was there before. If a platform fails, what was
+// granted on the others is taken back; the entitlements returned are then those that could not be taken back.
+func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (Entitlements, Problems) {
+	if g.Expired {
+		return g.Declared, nil
+	}
+	type addition struct {
+		conn  *fleet.Conn
+		ref   nhi.Ref
+		added []nhi.Entitlement
+	}
+	done := newCollected[addition]()
+	problems := each(g.Declared, func(platform string, declared []nhi.Entitlement) error {
+		conn, err := connect(ctx, f, platform, "")
+		if err != nil {
+			return err
+		}
+		account, err := g.account(ctx, f, conn, true, true)
+		if err != nil {
+			return err
+		}
+		steps := reconcile.Grant{Declared: declared}.Steps(account.Entitlements)
+		if len(steps) == 0 {
+			return nil
+		}
+		done.set(platform, addition{conn, account.Ref, nhi.Without(declared, account.Entitlements)})
+		if err := run(ctx, conn, account.Ref, steps); err != nil {
+			return err
+		}
+		return g.verify(ctx, conn, account.Ref, nil)
+	})
+	if len(problems) == 0 {
+		return g.Declared, nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	left := newCollected[[]nhi.Entitlement]()
+	undone := each(done.m, func(platform string, a addition) error {
+		err := a.conn.Do(ctx, a.ref, reconcile.Step{Kind: reconcile.StepRevoke, Entitlements: a.added})
+		if err != nil {
+			left.set(platform, a.added)
+			return fmt.Errorf("taking back what was granted: %w", err)
+		}
+		return nil
+	})
+	return left.m, append(problems, undone...)
+}
+
+// verify reads back that the account holds what is declared, and nothing of revoked.
+func (g Grant) verify(ctx context.Context, conn *fleet.Conn, ref nhi.Ref, revoked []nhi.Entitlement) error {
+	platform := conn.Platform().Name()
+	account, err := conn.ReadNow(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("reading back what the account holds: %w", err)
+	}
+	if missing := nhi.Without(g.Declared[platform], account.Entitlements); len(missing) > 0 && !g.Expired {
+		return fmt.Errorf("platform %q accepted the grant to account %q, but reading it back does not show %s",
+			platform, ref.Name, nhi.JoinTexts(missing))
+	}
+	if left := nhi.Intersect(revoked, account.Entitlements); len(left) > 0 {
+		return fmt.Errorf("platform %q accepted the revocation from account %q, but it still holds %s",
+			platform, ref.Name, nhi.JoinTexts(left))
+	}
+	return nil
+}
+
+// UpdateGrant grants what is declared and missing, then revokes what shown lists and the declaration does not. Shown is
+// what the plan showed as present. It returns, platform by platform, the declaration where all went well, and where it
+// did not, what reading back saw of shown and declared.
+func UpdateGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlements, targets map[string]string) (Entitlements, Problems) {
+	work := make(map[string][]nhi.Entitlement)
+	for platform := range g.Declared {
+		work[platform] = shown[platform]
+	}
+	maps.Copy(work, shown)
+	now := collectedFrom(shown)
+	problems := each(work, func(platform string, before []nhi.Entitlement) error {
+		declared, isDeclared := g.Declared[platform]
+		if err := g.update(ctx, f, platform, before, targets[platform], now); err != nil {
+			return err
+		}
+		if isDeclared {
+			now.set(platform, declared)
+		} else {
+			now.drop(platform)
+		}
+		return nil
+	})
+	return now.m, problems
+}
+
+func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, before []nhi.Entitlement, target string,
+	now *collected[[]nhi.Entitlement],
+) error {
+	if f.Retired(platform) {
+		return nil
+	}
+	conn, err := connect(ctx, f, platform, target)
+	if err != nil {
+		return err
+	}
+	account, err := g.account(ctx, f, conn, true, false)
+	if err != nil {
+		if driver.CodeOf(err) == driver.NotFound && (g.Expired || len(g.Declared[platform]) == 0) {
+			return nil // who is gone holds nothing
+		}
+		return err
+	}
+	steps := g.steps(platform, before, account.Entitlements)
+	err = run(ctx, conn, account.Ref, steps)
+	if err == nil && len(steps) > 0 {
+		err = g.verify(ctx, conn, account.Ref, revoked(steps))
+	}
+	if err != nil {
+		after, readErr := conn.ReadNow(context.WithoutCancel(ctx), account.Ref)
+		if readErr != nil {
+			return errors.Join(err, readErr)
+		}
+		now.set(platform, nhi.Intersect(after.Entitlements, nhi.Union(before, g.Declared[platform])))
+	}
+	return err
+}
+
+func revoked(steps []reconcile.Step) []nhi.Entitlement {
+	for _, step := range steps {
+		if step.Kind == reconcile.StepRevoke {
+			return step.Entitlements
+		}
+	}
+	return nil
+}
+
+// DeleteGrant revokes what shown lists. It returns what is still held.
+func DeleteGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlements, targets map[string]string) (Entitlements, Problems) {
+	g.Declared = nil
+	return UpdateGrant(ctx, f, g, shown, targets)
+}
+
+// ReadAll returns everything that the accounts of an identity hold, for an import: on the given platforms, or where the
+// identity has an account.
+func ReadAll(ctx context.Context, f *fleet.Fleet, identity string, names map[string]string) (map[string]Record, Entitlements, Problems) {
+	records, problems := Locate(ctx, f, identity, names)
+	held := newCollected[[]nhi.Entitlement]()
+	problems = append(problems, each(records, func(platform string, r Record) error {
+		conn, err := connect(ctx, f, platform, r.Target)
+		if err != nil {
+			return err
+		}
+		account, err := conn.Read(ctx, r.ref())
+		if err != nil {
+			return err
+		}
+		held.set(platform, account.Entitlements)
+		return nil
+	})...)
+	return records, held.m, problems
+}
+
+// Target returns the id of the system behind a platform, and what our admin account lacks there to change anything.
+func Target(ctx context.Context, f *fleet.Fleet, platform string) (id string, lacking []string, err error) {
+	conn, err := connect(ctx, f, platform, "")
+	if err != nil {
+		return "", nil, err
+	}
+	return conn.Target().ID, conn.Target().Lacking, nil
+}

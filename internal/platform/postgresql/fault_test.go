@@ -1,0 +1,158 @@
+package postgresql
+
+import (
+	"errors"
+	"io"
+	"net"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// closedPort returns an address where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// listen serves connections until the test ends and returns its address.
+func listen(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				serve(conn)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// drain reads until the other side goes away, and never answers.
+func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+// cutAfter passes a connection on to the real server and cuts it after n bytes of its answers.
+func (s *server) cutAfter(n int64) func(net.Conn) {
+	return func(conn net.Conn) {
+		upstream, err := net.Dial("tcp", net.JoinHostPort(s.bed.Host, strconv.Itoa(s.bed.Port)))
+		if err != nil {
+			return
+		}
+		defer upstream.Close()
+		go func() { _, _ = io.Copy(upstream, conn) }()
+		_, _ = io.CopyN(conn, upstream, n)
+	}
+}
+
+func answerHTTP(conn net.Conn) {
+	_, _ = conn.Read(make([]byte, 1024))
+	_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<h1>502</h1>")
+}
+
+// answerTooMany refuses as PostgreSQL does when all its connections are in use: before it looks at the password.
+func answerTooMany(conn net.Conn) {
+	backend := pgproto3.NewBackend(conn, conn)
+	if _, err := backend.ReceiveStartupMessage(); err != nil {
+		return
+	}
+	backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: "53300",
+		Message: "sorry, too many clients already"})
+	_ = backend.Flush()
+}
+
+// answerEmpty speaks PostgreSQL's protocol, lets everybody in, and has no row for any question.
+func answerEmpty(conn net.Conn) {
+	backend := pgproto3.NewBackend(conn, conn)
+	if _, err := backend.ReceiveStartupMessage(); err != nil {
+		return
+	}
+	backend.Send(&pgproto3.AuthenticationOk{})
+	backend.Send(&pgproto3.ParameterStatus{Name: "standard_conforming_strings", Value: "on"})
+	backend.Send(&pgproto3.ParameterStatus{Name: "client_encoding", Value: "UTF8"})
+	backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+	described := ""
+	for {
+		if err := backend.Flush(); err != nil {
+			return
+		}
+		message, err := backend.Receive()
+		if err != nil {
+			return
+		}
+		switch m := message.(type) {
+		case *pgproto3.Query:
+			backend.Send(&pgproto3.CommandComplete{CommandTag: []byte("BEGIN")})
+			backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'T'})
+		case *pgproto3.Parse:
+			described = m.Query
+			backend.Send(&pgproto3.ParseComplete{})
+		case *pgproto3.Describe:
+			backend.Send(&pgproto3.ParameterDescription{ParameterOIDs: parameters(described)})
+			backend.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("c"), DataTypeOID: pgtype.TextOID}}})
+		case *pgproto3.Bind:
+			backend.Send(&pgproto3.BindComplete{})
+		case *pgproto3.Execute:
+			backend.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 0")})
+		case *pgproto3.Sync:
+			backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'T'})
+		case *pgproto3.Terminate:
+			return
+		}
+	}
+}
+
+var parameter = regexp.MustCompile(`\$(\d+)::(\w+(?:\[\])?)`)
+
+// parameters reads the types of a query's parameters from its casts.
+func parameters(query string) []uint32 {
+	types := map[string]uint32{
+		"oid": pgtype.OIDOID, "text": pgtype.TextOID, "oid[]": pgtype.OIDArrayOID, "text[]": pgtype.TextArrayOID, "int[]": pgtype.Int4ArrayOID,
+	}
+	var oids []uint32
+	for _, m := range parameter.FindAllStringSubmatch(query, -1) {
+		if n, err := strconv.Atoi(m[1]); err == nil && n > len(oids) {
+			oids = append(oids, types[m[2]])
+		}
+	}
+	return oids
+}
+
+func TestEmptyAnswersAreNotAbsence(t *testing.T) {
+	// The fake must get as far as the answer without rows: else the conformance case proves nothing.
+	host, port, err := net.SplitHostPort(listen(t, answerEmpty))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, Config{Host: host, Port: number, Database: "d", Username: "u", SSLMode: "disable"})
+	c, ok := d.(*client)
+	if !ok {
+		t.Fatalf("Open returns %T", d)
+	}
+	c.known = &facts{version: 150000}
+	_, err = c.ReadAccount(t.Context(), refNamed("billing-agent"))
+	if err == nil || !errors.Is(err, errIncomplete) {
+		t.Errorf("read of an account from an empty answer: %v, want %v", err, errIncomplete)
+	}
+}

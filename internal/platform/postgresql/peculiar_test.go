@@ -1,0 +1,378 @@
+package postgresql
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+func refNamed(name string) nhi.Ref { return nhi.Ref{Name: name} }
+
+// bench is one driver on the real server with what the tests do again and again.
+type bench struct {
+	*testing.T
+	s *server
+	c *client
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	s := newServer(t)
+	return s.bench(t, s.config())
+}
+
+func (s *server) bench(t *testing.T, cfg Config) *bench {
+	t.Helper()
+	c, ok := open(t, cfg).(*client)
+	if !ok {
+		t.Fatal("Open returns another type")
+	}
+	return &bench{T: t, s: s, c: c}
+}
+
+// account makes an account that is deleted when the test ends.
+func (b *bench) account() nhi.Ref {
+	b.Helper()
+	return b.accountNamed(unique("bot-"))
+}
+
+func (b *bench) accountNamed(name string) nhi.Ref {
+	b.Helper()
+	ref, err := b.c.CreateAccount(b.Context(), driver.AccountSpec{Name: name, Mark: nhi.Mark{Stack: "test", Identity: "bot"}})
+	if err != nil {
+		b.Fatalf("create %q: %v", name, err)
+	}
+	b.Cleanup(func() {
+		if err := b.c.DeleteAccount(context.WithoutCancel(b.Context()), ref); err != nil {
+			b.Errorf("delete %q: %v", name, err)
+		}
+	})
+	return ref
+}
+
+func (b *bench) read(ref nhi.Ref) nhi.Account {
+	b.Helper()
+	a, err := b.c.ReadAccount(b.Context(), ref)
+	if err != nil {
+		b.Fatalf("read %q: %v", ref.Name, err)
+	}
+	return a
+}
+
+func (b *bench) wantHolds(ref nhi.Ref, want ...string) {
+	b.Helper()
+	got := nhi.Texts(b.read(ref).Entitlements)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		b.Errorf("entitlements of %q (-want +got):\n%s", ref.Name, diff)
+	}
+}
+
+// parse reads entitlements; those that are only listed, too.
+func parse(t *testing.T, texts ...string) []nhi.Entitlement {
+	t.Helper()
+	es := make([]nhi.Entitlement, len(texts))
+	for i, text := range texts {
+		var err error
+		if es[i], err = Spec().Grammar.ParseObserved(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return es
+}
+
+func (b *bench) grant(ref nhi.Ref, texts ...string) {
+	b.Helper()
+	if err := b.c.Grant(b.Context(), ref, parse(b.T, texts...)); err != nil {
+		b.Fatalf("grant %q: %v", texts, err)
+	}
+}
+
+func (b *bench) revoke(ref nhi.Ref, texts ...string) {
+	b.Helper()
+	if err := b.c.Revoke(b.Context(), ref, parse(b.T, texts...)); err != nil {
+		b.Fatalf("revoke %q: %v", texts, err)
+	}
+}
+
+func (b *bench) issue(ref nhi.Ref, request driver.IssueRequest) driver.Issued {
+	b.Helper()
+	issued, err := b.c.Issue(b.Context(), ref, request)
+	if err != nil {
+		b.Fatalf("issue for %q: %v", ref.Name, err)
+	}
+	return issued
+}
+
+// login opens a session of a credential.
+func (b *bench) login(issued driver.Issued) *pgx.Conn {
+	b.Helper()
+	config := b.c.config.ConnConfig.Copy()
+	config.User, config.Password = issued.Login, issued.Secret.Reveal()
+	conn, err := pgx.ConnectConfig(b.Context(), config)
+	if err != nil {
+		b.Fatalf("log in as %q: %v", issued.Login, err)
+	}
+	b.Cleanup(func() { _ = conn.Close(context.WithoutCancel(b.Context())) })
+	return conn
+}
+
+// wantError checks the code of an error, and that its text says what matters.
+func (b *bench) wantError(err error, code driver.Code, says ...string) {
+	b.Helper()
+	if err == nil {
+		b.Errorf("succeeded, want the code %q", code)
+		return
+	}
+	if got := b.c.Classify(err).Code; got != code {
+		b.Errorf("the code is %q, want %q: %v", got, code, err)
+	}
+	for _, part := range says {
+		if !strings.Contains(err.Error(), part) {
+			b.Errorf("the error does not say %q: %v", part, err)
+		}
+	}
+}
+
+func TestDriftOfEverySort(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref, n, q := b.account(), unique("drift_"), ""
+	q = ident(ref.Name)
+	b.s.exec(t,
+		"create schema "+n, "create table "+n+".t (a int, b int)", "create role "+n, "create role "+n+"_admin",
+		"alter role "+q+" superuser createrole createdb replication bypassrls",
+		"grant "+n+" to "+q, "grant "+n+"_admin to "+q+" with admin option",
+		"grant usage, create on schema "+n+" to "+q,
+		"grant select, delete on "+n+".t to "+q, "grant insert on "+n+".t to "+q+" with grant option",
+		"grant update (b), references (a) on "+n+".t to "+q,
+		"create table "+n+".owned (id serial)", "alter table "+n+".owned owner to "+q,
+		"create policy mine on "+n+".t to "+q,
+		"grant connect, temporary on database "+ident(b.s.bed.Database)+" to "+q,
+		"grant set on parameter log_statement to "+q,
+		"grant usage on language plpgsql to "+q,
+		"alter default privileges for role "+n+" grant execute on functions to "+q,
+		"alter default privileges for role "+n+" in schema "+n+" grant select on tables to "+q+" with grant option",
+	)
+	db := b.s.bed.Database
+	b.wantHolds(ref,
+		"attribute:superuser", "attribute:createrole", "attribute:createdb", "attribute:replication", "attribute:bypassrls",
+		"role:"+n, "role:"+n+"_admin", "role_admin:"+n+"_admin", "schema:"+n+"#usage", "schema:"+n+"#create",
+		"table:"+n+".t#select", "table:"+n+".t#delete", "table:"+n+".t#insert", "table:"+n+".t#insert+grant",
+		"column:"+n+".t.b#update", "column:"+n+".t.a#references",
+		"owner:table "+n+".owned", "owner:sequence "+n+".owned_id_seq", "row_policy:"+n+".t.mine",
+		"database:"+db+"#connect", "database:"+db+"#temporary", "parameter:log_statement#set", "language:plpgsql#usage",
+		"default_privilege:"+n+".functions#execute", "default_privilege:"+n+"."+n+".tables#select",
+		"default_privilege:"+n+"."+n+".tables#select+grant",
+	)
+	err := b.c.Revoke(t.Context(), ref, parse(t, "owner:table "+n+".owned"))
+	b.wantError(err, driver.Unsupported, "OWNER TO")
+	b.s.exec(t, "alter table "+n+".owned owner to current_user", "drop policy mine on "+n+".t")
+	if err := b.c.Revoke(t.Context(), ref, b.read(ref).Entitlements); err != nil {
+		t.Fatalf("revoke everything: %v", err)
+	}
+	b.wantHolds(ref)
+	b.revoke(ref, "owner:table "+n+".owned", "row_policy:"+n+".t.mine")
+}
+
+func TestGrantOption(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref, other, n := b.account(), b.account(), unique("option_")
+	b.s.exec(t, "create table "+n+" (a int)", "create role "+n)
+	table := "table:public." + n + "#select"
+	b.wantError(b.c.Grant(t.Context(), ref, parse(t, table+"+grant")), driver.Invalid, table, "declare both")
+	b.wantError(b.c.Grant(t.Context(), ref, parse(t, "role_admin:"+n)), driver.Invalid, "role:"+n, "declare both")
+	b.wantHolds(ref)
+	b.grant(ref, table+"+grant", table, "role_admin:"+n, "role:"+n)
+	b.wantHolds(ref, table, table+"+grant", "role:"+n, "role_admin:"+n)
+
+	b.s.exec(t, "set role "+ident(ref.Name)+"; grant select on "+n+" to "+ident(other.Name)+"; reset role")
+	b.wantHolds(other, table)
+	err := b.c.Revoke(t.Context(), ref, parse(t, table))
+	b.wantError(err, driver.Invalid, "passed rights", ref.Name)
+	b.revoke(other, table)
+	b.wantHolds(other)
+	b.revoke(ref, table+"+grant", "role_admin:"+n)
+	b.wantHolds(ref, table, "role:"+n)
+	b.revoke(ref, table, "role:"+n)
+	b.wantHolds(ref)
+}
+
+func TestRevokingATableKeepsItsColumns(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref, n := b.account(), unique("columns_")
+	b.s.exec(t, "create table "+n+" (a int, b int)")
+	p := "public." + n
+	b.grant(ref, "table:"+p+"#select", "table:"+p+"#update", "column:"+p+".a#select", "column:"+p+".a#select+grant", "column:"+p+".b#update")
+	b.revoke(ref, "table:"+p+"#select", "table:"+p+"#update")
+	b.wantHolds(ref, "column:"+p+".a#select", "column:"+p+".a#select+grant", "column:"+p+".b#update")
+	b.grant(ref, "table:"+p+"#select")
+	b.revoke(ref, "table:"+p+"#select", "column:"+p+".a#select", "column:"+p+".a#select+grant")
+	b.wantHolds(ref, "column:"+p+".b#update")
+}
+
+func TestHardNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref := b.account()
+	for _, name := range []string{
+		`Upper`, `with space`, `dot.ted`, `"quoted"`, `a"b.c`, `select`, `semi;colon`, `it's`, `par(en)`, `hash#tag`, `col:on`,
+		`--`, `x"; drop table y; --`, `x'; drop table y; --`, `\`, `$1`, `é`, ` lead`, `trail `, strings.Repeat("z", 49),
+	} {
+		name = unique("n_") + name
+		schema := ident(name)
+		b.s.exec(t, "create schema "+schema, "create table "+schema+"."+schema+" ("+schema+" int)", "create role "+schema,
+			"create function "+schema+"."+schema+"() returns int language sql as 'select 1'",
+			"create type "+schema+".t as enum ('x')",
+			"create function "+schema+".f("+schema+".t, "+schema+"."+schema+"[]) returns int language sql as 'select 1'")
+		k := key{name, name, name}
+		texts := []string{
+			"schema:" + schemaClass.target(k) + "#usage", "table:" + tableClass.target(k) + "#select+grant",
+			"table:" + tableClass.target(k) + "#select", "column:" + columnClass.target(k) + "#update",
+			"function:" + functionClass.target(key{name, name, ""}) + "#execute", "role:" + joinTarget([]string{name}),
+			"default_privilege:" + defaultClass.target(key{name, name, "tables"}) + "#select",
+		}
+		for _, text := range texts {
+			if _, err := Spec().Grammar.Parse(text); err != nil {
+				t.Errorf("%v", err)
+			}
+		}
+		b.grant(ref, texts...)
+		b.wantHolds(ref, slices.Clone(texts)...)
+		b.s.exec(t, "grant execute on function "+schema+".f("+schema+".t, "+schema+"."+schema+"[]) to "+ident(ref.Name))
+		// The types in a function's target are as the server prints them: grant again what was listed.
+		all := b.read(ref).Entitlements
+		if err := b.c.Revoke(t.Context(), ref, all); err != nil {
+			t.Fatalf("revoke %q: %v", nhi.Texts(all), err)
+		}
+		b.wantHolds(ref)
+		if err := b.c.Grant(t.Context(), ref, all); err != nil {
+			t.Fatalf("grant %q: %v", nhi.Texts(all), err)
+		}
+		b.wantHolds(ref, nhi.Texts(all)...)
+		b.revoke(ref, nhi.Texts(all)...)
+	}
+}
+
+func TestFunctionOverloads(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref, n := b.account(), unique("total_")
+	b.s.exec(t, "create function "+n+"(amount int) returns int language sql as 'select 1'",
+		"create function "+n+"(amount text, inout rest int) language sql as 'select 1'",
+		"create procedure "+n+"(varchar[]) language sql as 'select 1'",
+		"grant execute on function "+n+"(int) to "+ident(ref.Name))
+	p := "function:public." + n
+	b.wantHolds(ref, p+"(integer)#execute")
+	b.grant(ref, p+"(text, integer)#execute", p+"(character varying[])#execute")
+	b.revoke(ref, p+"(integer)#execute")
+	b.wantHolds(ref, p+"(text, integer)#execute", p+"(character varying[])#execute")
+	err := b.c.Grant(t.Context(), ref, parse(t, p+"(bigint)#execute"))
+	b.wantError(err, driver.Invalid, "public."+n+"(integer)", "public."+n+"(text, integer)")
+}
+
+func TestOwnPasswordIsACredential(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	name := unique("adopted_")
+	b.s.exec(t, "create role "+name+" login password 'by-hand'")
+	t.Cleanup(func() { b.s.exec(t, "drop role "+name) })
+	if got := b.read(refNamed(name)).Credentials; len(got) != 1 || got[0].ID != ownPassword {
+		t.Fatalf("credentials are %+v, want the password", got)
+	}
+	if err := b.c.Verify(t.Context(), name, secret.New("by-hand")); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+	if err := b.c.RevokeCredential(t.Context(), refNamed(name), ownPassword); err != nil {
+		t.Fatalf("revoke: %v", err)
+	}
+	b.wantError(b.c.Verify(t.Context(), name, secret.New("by-hand")), driver.Unauthenticated)
+	if got := b.read(refNamed(name)).Credentials; len(got) != 0 {
+		t.Errorf("credentials are %+v, want none", got)
+	}
+}
+
+func TestRightsOfACredentialRoleShow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref, n := b.account(), unique("side_")
+	issued := b.issue(ref, driver.IssueRequest{Label: "one"})
+	b.s.exec(t, "create table "+n+" (a int)", "create role "+n, "grant select on "+n+" to "+ident(issued.Login),
+		"grant "+n+" to "+ident(issued.Login), "alter role "+ident(issued.Login)+" createdb")
+	b.wantHolds(ref, "table:public."+n+"#select", "role:"+n, "attribute:createdb")
+	b.revoke(ref, "table:public."+n+"#select", "role:"+n, "attribute:createdb")
+	b.wantHolds(ref)
+	if err := b.c.Verify(t.Context(), issued.Login, issued.Secret); err != nil {
+		t.Errorf("the credential itself must stay: %v", err)
+	}
+}
+
+func TestExpiryEndsCredentials(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref := b.account()
+	later, sooner, past := time.Now().UTC().Add(48*time.Hour).Truncate(time.Second), time.Now().UTC().Add(24*time.Hour).Truncate(time.Second), time.Unix(1e9, 0)
+	issued := b.issue(ref, driver.IssueRequest{Label: "one", ExpiresAt: later})
+	for _, step := range []struct{ account, want time.Time }{{sooner, sooner}, {time.Time{}, later}, {past, past}} {
+		if err := b.c.UpdateAccount(t.Context(), ref, driver.AccountChange{ExpiresAt: &step.account}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.read(ref).Credentials[0].ExpiresAt; !got.Equal(step.want) {
+			t.Errorf("account until %v: the credential is good until %v, want %v", step.account, got, step.want)
+		}
+	}
+	b.wantError(b.c.Verify(t.Context(), issued.Login, issued.Secret), driver.Unauthenticated)
+}
+
+func TestLongestName(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	name := unique("long-")
+	name += strings.Repeat("é", (maxName-len(name))/2)
+	name += strings.Repeat("x", maxName-len(name))
+	ref := b.accountNamed(name)
+	first, second := b.issue(ref, driver.IssueRequest{Label: "1"}), b.issue(ref, driver.IssueRequest{Label: "2"})
+	for _, issued := range []driver.Issued{first, second} {
+		if err := b.c.Verify(t.Context(), issued.Login, issued.Secret); err != nil {
+			t.Errorf("verify %q: %v", issued.Login, err)
+		}
+	}
+	if got := b.read(ref); len(got.Credentials) != 2 || got.Name != name {
+		t.Errorf("read back %+v", got)
+	}
+	b.wantError(second2(b.c.CreateAccount(t.Context(), driver.AccountSpec{Name: name + "x"})), driver.Invalid, "64 bytes")
+	b.wantError(second2(b.c.ReadAccount(t.Context(), refNamed(name+"x"))), driver.NotFound)
+}
+
+func second2[T any](_ T, err error) error { return err }
+
+func TestOwnRoleIsProtected(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx := t.Context()
+	for _, err := range []error{
+		b.c.Suspend(ctx, refNamed(b.s.bed.Username)), b.c.DeleteAccount(ctx, refNamed(b.s.bed.Username)),
+		b.c.EndSessions(ctx, refNamed(b.s.bed.Username)),
+	} {
+		b.wantError(err, driver.Invalid, b.s.bed.Username)
+	}
+	cfg := b.s.config()
+	cfg.ReassignOwnedTo = unique("absent_")
+	ref := b.account()
+	b.wantError(b.s.bench(t, cfg).c.DeleteAccount(ctx, ref), driver.Invalid, cfg.ReassignOwnedTo)
+	if got := b.read(ref).Status; got != nhi.Active {
+		t.Errorf("status is %q after a delete that could not begin", got)
+	}
+}

@@ -1,0 +1,86 @@
+package postgresql
+
+import "strings"
+
+// withLogins begins every query about accounts: login lists our credential roles with the account that each belongs to.
+const withLogins = `with login as (
+	select distinct m.member as role, m.roleid as account
+	from pg_shdescription s join pg_auth_members m on m.member = s.objoid
+	where s.classoid = 'pg_authid'::regclass and s.description like '` + loginMark + `%'
+		and split_part(s.description, ':', 3) = m.roleid::text
+)`
+
+// withPrincipals adds principal: every role that is an account or belongs to one. $1 is the oid of one account, or 0
+// for all. What somebody granted to a credential role counts as held by its account, so that it shows.
+const withPrincipals = withLogins + `, principal as (
+	select r.oid as role, coalesce(l.account, r.oid) as account
+	from pg_roles r left join login l on l.role = r.oid
+	where r.rolname !~ '^pg_' and ($1::oid = 0 or coalesce(l.account, r.oid) = $1::oid)
+)`
+
+// rolesQuery lists the roles of all accounts, or of the account with the oid $1, or else of the one with the name $2.
+// It always lists the role that we logged in as, too: an answer without that one is not a whole answer.
+func rolesQuery(passwords bool) string {
+	password := "null::boolean"
+	if passwords {
+		password = "(select a.rolpassword is not null from pg_authid a where a.oid = r.oid)"
+	}
+	return withLogins + `
+select r.oid, r.rolname, coalesce(l.account, r.oid), r.rolcanlogin,
+	array[r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls], r.rolconnlimit,
+	case when r.rolvaliduntil = '-infinity' then 'epoch' when isfinite(r.rolvaliduntil) then r.rolvaliduntil end,
+	coalesce(s.description, ''), ` + password + `, r.rolname = session_user
+from pg_roles r left join login l on l.role = r.oid
+	left join pg_shdescription s on s.objoid = r.oid and s.classoid = 'pg_authid'::regclass
+where r.rolname = session_user or r.rolname !~ '^pg_' and case
+	when $1::oid <> 0 then coalesce(l.account, r.oid) = $1::oid
+	when $2::text <> '' then coalesce(l.account, r.oid) = (select oid from pg_roles where rolname = $2::text)
+	else true end`
+}
+
+// entitlementsQuery lists what the ACLs of every class give to accounts, and their memberships as the type "role".
+// Rights that come with ownership are left out: the ownership itself is listed.
+func entitlementsQuery(version int) string {
+	var q strings.Builder
+	q.WriteString(withPrincipals + `
+select p.account, 'role', r.rolname::text, '', '', '', bool_or(m.admin_option)
+from pg_auth_members m join principal p on p.role = m.member join pg_roles r on r.oid = m.roleid
+where m.roleid <> p.account
+group by 1, 3`)
+	for _, c := range classes() {
+		if c.since > version {
+			continue
+		}
+		q.WriteString("\nunion all\nselect p.account, '" + c.name + "', o.k1::text, o.k2::text, o.k3::text, " +
+			"x.privilege_type, bool_or(x.is_grantable)\nfrom (" + c.source + ") o, aclexplode(o.acl) x, principal p\n" +
+			"where o.acl is not null and x.grantee = p.role and x.grantee <> o.owner\ngroup by 1, 3, 4, 5, 6")
+	}
+	return q.String()
+}
+
+// observedQuery lists what accounts own and which row-level security policies name them. Default privileges that a
+// role set for what it creates itself give nothing to it and are no property.
+const observedQuery = withPrincipals + `
+select p.account, '` + typeOwner + `', case
+	when d.dbid not in (0, current.oid) then 'objects in database ' || (select datname from pg_database where oid = d.dbid)
+	else (select i.type || ' ' || i.identity from pg_identify_object(d.classid, d.objid, d.objsubid) i) end, '', ''
+from pg_shdepend d join principal p on p.role = d.refobjid,
+	(select oid from pg_database where datname = current_database()) current
+where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o' and d.classid <> 'pg_default_acl'::regclass
+group by 1, 2, 3
+union all
+select p.account, '` + typePolicy + `', n.nspname, c.relname, y.polname
+from pg_policy y join pg_class c on c.oid = y.polrelid join pg_namespace n on n.oid = c.relnamespace
+	join principal p on p.role = any(y.polroles)
+group by 1, 2, 3, 4, 5`
+
+// objectsQuery finds objects of a class by their names ($1, $2, $3: one array for each part) and who of the roles $4
+// holds what on each. An object on which they hold nothing has one row without a privilege.
+func (c *class) objectsQuery() string {
+	return `select w.n, o.object, o.attribute, o.owner, coalesce(x.grantee, 0), coalesce(x.privilege_type, ''),
+	coalesce(x.is_grantable, false), coalesce(pg_get_userbyid(x.grantor)::text, ''),
+	coalesce(x.grantor = o.owner or pg_get_userbyid(x.grantor) = current_user, false)
+from unnest($1::text[], $2::text[], $3::text[]) with ordinality w(k1, k2, k3, n)
+	join (` + c.resolveSource() + `) o on o.k1 = w.k1 and o.k2 = w.k2 and o.k3 = w.k3
+	left join lateral aclexplode(o.acl) x on x.grantee = any($4::oid[]) and x.grantee <> o.owner`
+}

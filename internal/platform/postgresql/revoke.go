@@ -1,0 +1,219 @@
+package postgresql
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// Revoke implements driver.Driver: one transaction, all or nothing, from the account and its credential roles, by
+// whomever it was granted. PostgreSQL answers a REVOKE that changes nothing with a warning at most, so the result is
+// read back before the transaction ends. What the account has passed on to others is not taken from them: that fails.
+func (c *client) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
+	w, err := sortOut(entitlements)
+	if err != nil {
+		return err
+	}
+	err = c.write(ctx, func(tx pgx.Tx) error {
+		a, err := c.find(ctx, tx, ref)
+		if err != nil {
+			return err
+		}
+		if err := c.checkObserved(ctx, tx, a, w.observed); err != nil {
+			return err
+		}
+		if err := c.revokeRights(ctx, tx, a, w.rights); err != nil {
+			return err
+		}
+		if err := c.revokeMemberships(ctx, tx, a, w.members); err != nil {
+			return err
+		}
+		return c.setAttributes(ctx, tx, a, w.attributes, false)
+	})
+	if driver.CodeOf(err) == driver.NotFound {
+		return nil
+	}
+	return err
+}
+
+// checkObserved refuses to revoke what is listed only, if it is still there.
+func (c *client) checkObserved(ctx context.Context, tx pgx.Tx, a account, observed []nhi.Entitlement) error {
+	if len(observed) == 0 {
+		return nil
+	}
+	held, err := c.entitlements(ctx, tx, a.oid)
+	if err != nil {
+		return err
+	}
+	for _, e := range nhi.Intersect(observed, held[a.oid]) {
+		for _, row := range Spec().Grammar.Types {
+			if row.Name == e.Type {
+				return driver.Errorf(driver.Unsupported, "%q: %s", e, row.Observed)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *client) revokeRights(ctx context.Context, tx pgx.Tx, a account, rights []right) error {
+	if len(rights) == 0 {
+		return nil
+	}
+	objects, err := c.objects(ctx, tx, rights, a.roles())
+	if err != nil {
+		return err
+	}
+	for _, s := range revocations(a, objects, rights) {
+		if err := s.revoke(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if objects, err = c.objects(ctx, tx, rights, a.roles()); err != nil {
+		return err
+	}
+	for _, r := range rights {
+		o := objects[objectID{r.class, r.key}]
+		if o == nil {
+			continue
+		}
+		for _, h := range o.held {
+			if h.privilege == r.privilege && (h.option || !r.option) {
+				return driver.Errorf(driver.PermissionDenied, "%q was granted by role %q and is still there after REVOKE: "+
+					"our admin role may not take it away; make it a member of that role", r.entitlement(), h.grantor)
+			}
+		}
+	}
+	return nil
+}
+
+// revocations lists the statements that take rights away: one for each object, holder and grantor.
+func revocations(a account, objects map[objectID]*object, rights []right) statements {
+	var due statements
+	for _, r := range rights {
+		o := objects[objectID{r.class, r.key}]
+		if o == nil || r.option && slices.Contains(rights, r.base()) {
+			continue
+		}
+		for _, h := range o.held {
+			if h.privilege != r.privilege || r.option && !h.option {
+				continue
+			}
+			i := slices.IndexFunc(a.roles(), func(x role) bool { return x.oid == h.grantee })
+			s := statement{class: r.class, object: o.sql, grantee: a.roles()[i], option: r.option}
+			if !h.ours {
+				s.grantor = h.grantor
+			}
+			due.add(s, o.privilege(r.privilege))
+		}
+	}
+	return due
+}
+
+// revoke takes the privileges away, acting as the role that granted them.
+func (s statement) revoke(ctx context.Context, tx pgx.Tx) error {
+	if s.grantor != "" {
+		if err := run(ctx, tx, "set local role "+ident(s.grantor)); err != nil {
+			return fmt.Errorf("rights on %s were granted by role %q, and our admin role may not act as it: %w",
+				s.object, s.grantor, err)
+		}
+	}
+	restore, err := s.columnRights(ctx, tx)
+	if err != nil {
+		return err
+	}
+	err = run(ctx, tx, s.class.revokeStatement(s.object, s.privileges(), ident(s.grantee.name), s.option))
+	if err != nil {
+		if sqlState(err) == codeDependentPrivileges {
+			return fmt.Errorf("role %q has passed rights on %s on to others; revoke those first: %w", s.grantee.name, s.object, err)
+		}
+		return err
+	}
+	if err := run(ctx, tx, restore...); err != nil {
+		return err
+	}
+	if s.grantor != "" {
+		return run(ctx, tx, "reset role")
+	}
+	return nil
+}
+
+// columnRights returns the statements that put back the rights on single columns that a REVOKE on the whole table takes
+// away as well. They are entitlements of their own.
+func (s statement) columnRights(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	if s.class != tableClass {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `select x.privilege_type || ' (' || quote_ident(a.attname) || ')', x.is_grantable
+		from pg_attribute a join pg_class c on c.oid = a.attrelid, aclexplode(a.attacl) x
+		where a.attrelid = to_regclass($1::text) and a.attacl is not null and x.grantee = $2::oid
+			and x.grantee <> c.relowner and x.privilege_type = any($3::text[])
+			and x.grantor = case when $4::text = '' then x.grantor else (select oid from pg_roles where rolname = $4::text) end`,
+		s.object, s.grantee.oid, s.names, s.grantor)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		var privilege string
+		var option bool
+		err := row.Scan(&privilege, &option)
+		return s.class.grantStatement(s.object, privilege, ident(s.grantee.name), option), err
+	})
+}
+
+func (c *client) revokeMemberships(ctx context.Context, tx pgx.Tx, a account, members []membership) error {
+	if len(members) == 0 {
+		return nil
+	}
+	f, err := c.facts(ctx, tx)
+	if err != nil {
+		return err
+	}
+	rows, err := membershipRows(ctx, tx, members, a.roles())
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		i := slices.IndexFunc(a.roles(), func(r role) bool { return r.oid == row.member })
+		if i < 0 || row.role == a.name { // A credential role stays a member of its account.
+			continue
+		}
+		whole, admin := membership{role: row.role}, membership{role: row.role, admin: true}
+		what := ""
+		switch {
+		case slices.Contains(members, whole):
+		case slices.Contains(members, admin) && row.admin:
+			what = "admin option for "
+		default:
+			continue
+		}
+		revoke := "revoke " + what + ident(row.role) + " from " + ident(a.roles()[i].name)
+		if f.version >= 160000 { // Earlier versions keep one membership, whoever granted it.
+			revoke += " granted by " + ident(row.grantor)
+		}
+		if err := run(ctx, tx, revoke); err != nil {
+			return err
+		}
+	}
+	return checkMembershipsGone(ctx, tx, a, members)
+}
+
+func checkMembershipsGone(ctx context.Context, tx pgx.Tx, a account, members []membership) error {
+	rows, err := membershipRows(ctx, tx, members, a.roles())
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		for _, m := range members {
+			if row.member != 0 && row.role != a.name && m.role == row.role && m.held([]membershipRow{row}, row.member) {
+				return driver.Errorf(driver.PermissionDenied, "%q was granted by role %q and is still there after REVOKE",
+					m.entitlement(), row.grantor)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package postgresql
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Every transaction fixes the search path: names in catalog queries mean the catalog's objects whatever a schema in
+// the database contains, and the server qualifies every name that it prints.
+const (
+	beginRead = `begin isolation level repeatable read read only; set local search_path = pg_catalog, pg_temp`
+
+	// One writer of this product at a time per database: two changes of one ACL or one role at the same time make
+	// PostgreSQL fail with "tuple concurrently updated". What follows the lock sees what the previous writer committed.
+	// The lock's number is arbitrary and fixed: every version of this product must use the same.
+	beginWrite = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
+		` set local standard_conforming_strings = on; select pg_advisory_xact_lock(7882826979825)`
+)
+
+// beginner is a pool or a connection.
+type beginner interface {
+	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
+}
+
+// read runs work in one snapshot.
+func (c *client) read(ctx context.Context, work func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{BeginQuery: beginRead}, work)
+}
+
+// write runs work in one transaction, alone among the writers of this product.
+func (c *client) write(ctx context.Context, work func(pgx.Tx) error) error {
+	return writeIn(ctx, c.pool, work)
+}
+
+func writeIn(ctx context.Context, db beginner, work func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, db, pgx.TxOptions{BeginQuery: beginWrite}, work)
+}
+
+// run executes statements that cannot have parameters. Whatever is not constant in them went through ident or literal,
+// or came quoted from the server.
+func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ident quotes a name.
+func ident(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// literal quotes a text. It relies on standard_conforming_strings, which beginWrite switches on.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -1,0 +1,226 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+const (
+	// slots is this driver's own limit: Vault has none, and a rotation needs two.
+	slots = 10
+	// labelKey is the key of a credential's label in the metadata of the secret id.
+	labelKey = "label"
+	// lookups is how many tokens are looked up at the same time.
+	lookups = 8
+)
+
+// Slots returns this driver's limit of secret ids per account.
+func (d *vaultDriver) Slots() int { return slots }
+
+// credentials lists the secret ids of a role. Vault tells of each in a request of its own.
+func (d *vaultDriver) credentials(ctx context.Context, name string) ([]nhi.Credential, error) {
+	accessors, err := d.conn.list(ctx, d.rolePath(name)+"/secret-id")
+	if err != nil {
+		return nil, err
+	}
+	var out []nhi.Credential
+	for _, accessor := range accessors.Keys {
+		c, err := d.credential(ctx, name, accessor)
+		switch {
+		case err != nil && classify(err).Code == driver.NotFound:
+			// Destroyed or expired since it was listed.
+		case err != nil:
+			return nil, err
+		default:
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b nhi.Credential) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return out, nil
+}
+
+func (d *vaultDriver) credential(ctx context.Context, name, accessor string) (nhi.Credential, error) {
+	s, err := post[secretID](ctx, d.conn, d.rolePath(name)+"/secret-id-accessor/lookup", secretIDAccessor{accessor})
+	if err != nil {
+		return nhi.Credential{}, err
+	}
+	if s.Accessor != accessor || s.CreationTime.IsZero() {
+		return nhi.Credential{}, driver.Errorf(driver.Unknown, "the answer about secret id accessor %s is incomplete", accessor)
+	}
+	return nhi.Credential{
+		ID: accessor, Label: s.Metadata[labelKey], CreatedAt: s.CreationTime, ExpiresAt: s.ExpirationTime,
+	}, nil
+}
+
+// Issue makes a secret id. Its label is in the metadata that every token made with it carries, too.
+func (d *vaultDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueRequest) (driver.Issued, error) {
+	f, err := d.find(ctx, ref)
+	if err != nil {
+		return driver.Issued{}, err
+	}
+	if !f.hasRole {
+		return driver.Issued{}, driver.Errorf(driver.Conflict, "the AppRole of account %q is missing; resume the account first", f.ref.Name)
+	}
+	metadata, err := json.Marshal(map[string]string{labelKey: request.Label})
+	if err != nil {
+		return driver.Issued{}, err
+	}
+	in := secretIDRequest{Metadata: string(metadata)}
+	if !request.ExpiresAt.IsZero() {
+		left := int64(time.Until(request.ExpiresAt).Seconds())
+		if left < 1 {
+			return driver.Issued{}, driver.Errorf(driver.Invalid, "the credential would have expired already")
+		}
+		in.TTL = seconds(left)
+	}
+	unlock, err := d.lock(ctx, "secret-ids:"+f.ref.Name)
+	if err != nil {
+		return driver.Issued{}, err
+	}
+	defer unlock()
+	taken, err := d.conn.list(ctx, d.rolePath(f.ref.Name)+"/secret-id")
+	if err != nil {
+		return driver.Issued{}, err
+	}
+	if len(taken.Keys) >= slots {
+		return driver.Issued{}, driver.Errorf(driver.Conflict, "account %q has %d secret ids already", f.ref.Name, len(taken.Keys))
+	}
+	made, err := post[secretIDReply](ctx, d.conn, d.rolePath(f.ref.Name)+"/secret-id", in)
+	if err != nil {
+		return driver.Issued{}, err
+	}
+	if made.SecretID == "" || made.Accessor == "" {
+		return driver.Issued{}, driver.Errorf(driver.Unknown, "Vault's answer lacks the secret id it made")
+	}
+	credential, err := d.credential(ctx, f.ref.Name, made.Accessor)
+	if err != nil {
+		return driver.Issued{}, err
+	}
+	return driver.Issued{Credential: credential, Login: f.ref.ID, Secret: secret.New(made.SecretID)}, nil
+}
+
+// RevokeCredential destroys a secret id. Tokens that were made with it live on: EndSessions.
+func (d *vaultDriver) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) error {
+	f, err := d.find(ctx, ref)
+	if err != nil || !f.hasRole {
+		return gone(err)
+	}
+	return gone(d.conn.write(ctx, d.rolePath(f.ref.Name)+"/secret-id-accessor/destroy", secretIDAccessor{id}))
+}
+
+// Verify logs in, uses the token once, and revokes it.
+func (d *vaultDriver) Verify(ctx context.Context, login string, text secret.Value) error {
+	auth, err := d.conn.login(ctx, strings.TrimPrefix(d.approle, "auth/"), login, text.Reveal())
+	if err != nil {
+		return err
+	}
+	client, err := d.conn.newClient(auth.ClientToken)
+	if err != nil {
+		return err
+	}
+	// A token without the default policy may not look itself up, or revoke itself: then the login is the proof.
+	ownRights := slices.Contains(auth.Policies, defaultPolicy)
+	_, _, useErr := d.conn.exchange(ctx, client, request{method: http.MethodGet, path: "auth/token/lookup-self"})
+	if useErr != nil && classify(useErr).Code == driver.PermissionDenied {
+		useErr = nil
+		if ownRights {
+			useErr = driver.Errorf(driver.Unauthenticated, "Vault accepts the login and refuses its token")
+		}
+	}
+	if _, _, err := d.conn.exchange(ctx, client, request{method: http.MethodPut, path: "auth/token/revoke-self"}); err != nil {
+		err = d.conn.write(ctx, "auth/token/revoke-accessor", tokenAccessor{auth.Accessor})
+		return errors.Join(useErr, err)
+	}
+	return useErr
+}
+
+// EndSessions revokes every token of the account's entity, also those of other auth methods. Vault cannot list tokens
+// by entity, so it looks up each token there is: the cost grows with all tokens of the namespace. Batch tokens cannot
+// be revoked; a suspended or deleted account's are refused all the same.
+func (d *vaultDriver) EndSessions(ctx context.Context, ref nhi.Ref) error {
+	f, err := d.find(ctx, ref)
+	if err != nil || f.entity == nil {
+		return gone(err)
+	}
+	all, err := d.conn.list(ctx, "auth/token/accessors")
+	if err != nil {
+		return err
+	}
+	return each(all.Keys, func(accessor string) error { return d.endSession(ctx, accessor, f.entity.ID) })
+}
+
+func (d *vaultDriver) endSession(ctx context.Context, accessor, entityID string) error {
+	token, err := post[tokenInfo](ctx, d.conn, "auth/token/lookup-accessor", tokenAccessor{accessor})
+	if err != nil {
+		return gone(err)
+	}
+	if token.Path == "" {
+		return driver.Errorf(driver.Unknown, "the answer about token accessor %s is incomplete", accessor)
+	}
+	if token.EntityID != entityID {
+		return nil
+	}
+	return gone(d.conn.write(ctx, "auth/token/revoke-accessor", tokenAccessor{accessor}))
+}
+
+// each calls work for every item, some at a time, stops taking new ones after an error, and returns the errors.
+func each(items []string, work func(string) error) error {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+	)
+	next := make(chan string)
+	failed := func() bool { mu.Lock(); defer mu.Unlock(); return len(errs) > 0 }
+	for range min(lookups, len(items)) {
+		wg.Go(func() {
+			for item := range next {
+				if err := work(item); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, item := range items {
+		if failed() {
+			break
+		}
+		next <- item
+	}
+	close(next)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// absentData recognises the 404 that Vault gives for an unknown secret id accessor: the message is in the data.
+type absentData struct {
+	Error string `json:"error"`
+}
+
+func isUnknownAccessor(err error) bool {
+	var e *requestError
+	var answer *api.ResponseError
+	if !errors.As(err, &e) || !errors.As(err, &answer) || answer.StatusCode != http.StatusNotFound {
+		return false
+	}
+	var out reply[absentData]
+	return json.Unmarshal(e.body, &out) == nil && out.Data != nil &&
+		strings.HasPrefix(out.Data.Error, "failed to find accessor entry")
+}

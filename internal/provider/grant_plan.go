@@ -1,0 +1,169 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// ModifyPlan checks every entitlement against its platform's grammar, refuses two exclusive grants on one account, and
+// makes the plan exact.
+func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	defer guard(&resp.Diagnostics)
+	if r.data == nil || req.Plan.Raw.IsNull() {
+		return
+	}
+	var plan, state grantModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	p := grantPlan{data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), diags: &resp.Diagnostics}
+	p.checkExpiry()
+	p.checkIdentity()
+	p.checkTexts()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	p.checkExclusive()
+	values := p.computed(ctx)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+}
+
+// grantPlan is the work of one ModifyPlan.
+type grantPlan struct {
+	data        *providerData
+	plan, state grantModel
+	creating    bool
+	diags       *diag.Diagnostics
+}
+
+func (p *grantPlan) checkExpiry() {
+	changed := p.creating || !p.plan.ExpiresAt.Equal(p.state.ExpiresAt)
+	if now := p.data.now(); changed && p.plan.expired(now) {
+		p.diags.AddAttributeError(path.Root("expires_at"), "Date in the past", expiredText(timeOf(p.plan.ExpiresAt), now,
+			"To take the access away now, remove the entitlements or the grant."))
+	}
+}
+
+func (p *grantPlan) checkIdentity() {
+	if name := p.plan.identityName(); known(name) {
+		addErrorAt(p.diags, path.Root("identity").AtName("name"), "Invalid identity name", nhi.CheckIdentityName(name.ValueString()))
+	}
+}
+
+// checkTexts parses everything that is known, each problem on its own element.
+func (p *grantPlan) checkTexts() {
+	p.checkSets(p.plan.Entitlements, "entitlements", nhi.Grammar.Parse)
+	// What is tolerated is never granted, so observed-only types may stand there.
+	p.checkSets(p.plan.Tolerate, "tolerate", nhi.Grammar.ParseObserved)
+}
+
+func (p *grantPlan) checkSets(sets types.Map, attribute string, parse func(nhi.Grammar, string) (nhi.Entitlement, error)) {
+	elements := sets.Elements()
+	for _, platform := range slices.Sorted(maps.Keys(elements)) {
+		at := path.Root(attribute).AtMapKey(platform)
+		configured, err := p.data.fleet.Platform(platform)
+		if err != nil {
+			p.diags.AddAttributeError(at, "Unknown platform", err.Error())
+			continue
+		}
+		set, ok := elements[platform].(types.Set)
+		if !ok || set.IsNull() {
+			p.diags.AddAttributeError(at, "Missing entitlements", "The value is null. Write [] for an account that holds nothing.")
+			continue
+		}
+		for _, text := range knownStrings(set.Elements()) {
+			_, err := parse(configured.Spec().Grammar, text)
+			var spelling *nhi.NotCanonicalError
+			summary := "Invalid entitlement"
+			if errors.As(err, &spelling) {
+				summary = "Entitlement not in its canonical spelling"
+			}
+			addErrorAt(p.diags, at.AtSetValue(types.StringValue(text)), summary, err)
+		}
+	}
+}
+
+// checkExclusive refuses a second exclusive grant on an account, and grants that an exclusive one would fight.
+func (p *grantPlan) checkExclusive() {
+	if !known(p.plan.identityName()) || p.plan.accountNames().IsUnknown() || !whollyKnown(context.Background(), p.plan.Entitlements) ||
+		!whollyKnown(context.Background(), p.plan.Tolerate) {
+		return
+	}
+	grant := p.plan.wish(p.data, p.diags)
+	for _, platform := range slices.Sorted(maps.Keys(grant.Declared)) {
+		claim := grantClaim{
+			identity: grant.Identity, exclusive: grant.Exclusive, creating: p.creating, fingerprint: p.plan.fingerprint(),
+			entitlements: grant.Declared[platform], tolerated: grant.Tolerated[platform],
+		}
+		if err := p.data.exclusives.claim(platform, grant.AccountName(platform), claim); err != nil {
+			p.diags.AddAttributeError(path.Root("entitlements").AtMapKey(platform), "Conflicting grants", err.Error())
+		}
+	}
+}
+
+// fingerprint tells grants of one configuration apart: the provider does not learn their addresses.
+func (m grantModel) fingerprint() string {
+	return fmt.Sprint(m.Identity, m.Entitlements, m.Exclusive, m.Tolerate, m.ExpiresAt, m.Justification)
+}
+
+// computed returns the computed attributes as they will be after the apply.
+func (p *grantPlan) computed(ctx context.Context) map[string]attr.Value {
+	status := grantActive
+	if p.plan.expired(p.data.now()) {
+		status = grantExpired
+	}
+	values := map[string]attr.Value{
+		"status": types.StringValue(status), "pending": stringList(nil), "targets": types.MapUnknown(types.StringType),
+	}
+	if p.plan.Entitlements.IsUnknown() {
+		return values
+	}
+	recorded := mapOfStrings(p.state.Targets)
+	targets := make(map[string]attr.Value)
+	for _, platform := range slices.Sorted(maps.Keys(p.plan.Entitlements.Elements())) {
+		if target, ok := recorded[platform]; ok {
+			targets[platform] = types.StringValue(target)
+			continue
+		}
+		targets[platform] = p.target(ctx, platform)
+	}
+	values["targets"] = types.MapValueMust(types.StringType, targets)
+	return values
+}
+
+// target asks which system a platform is that the grant did not name before, and whether we may change anything there.
+func (p *grantPlan) target(ctx context.Context, platform string) attr.Value {
+	id, lacking, err := lifecycle.Target(ctx, p.data.fleet, platform)
+	at := path.Root("entitlements").AtMapKey(platform)
+	switch {
+	case errors.Is(err, fleet.ErrNotConfigured):
+		return types.StringUnknown()
+	case err != nil:
+		p.diags.AddAttributeError(at, fmt.Sprintf("Unable to plan the grant on platform %q", platform), err.Error())
+	case len(lacking) > 0:
+		p.diags.AddAttributeError(at, fmt.Sprintf("Missing rights on platform %q", platform),
+			"The provider's own account there cannot manage access: "+strings.Join(lacking, " ")+" Nothing was changed.")
+	}
+	return types.StringValue(id)
+}

@@ -1,0 +1,262 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+var (
+	_ resource.ResourceWithConfigure   = (*grantResource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*grantResource)(nil)
+	_ resource.ResourceWithImportState = (*grantResource)(nil)
+	_ resource.ResourceWithIdentity    = (*grantResource)(nil)
+)
+
+const (
+	grantActive  = "active"
+	grantExpired = "expired"
+)
+
+type grantResource struct {
+	data *providerData
+}
+
+func newGrantResource() resource.Resource { return &grantResource{} }
+
+func (r *grantResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = "nhi_grant"
+}
+
+func (r *grantResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.data = configured(req.ProviderData, &resp.Diagnostics)
+}
+
+func (r *grantResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"identity": identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
+	}}
+}
+
+func (r *grantResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "What an identity's accounts may do, on all platforms at once.\n\n" +
+			"Creating a grant only adds. By default a grant is exclusive: what the accounts hold beyond it shows as removals in the " +
+			"next plan. An update revokes exactly what its plan listed, grants before it revokes, and is finished by the next run if " +
+			"a platform fails.",
+		Attributes: grantAttributes(),
+		Blocks: map[string]schema.Block{
+			"timeouts": timeouts.Block(ctx, timeouts.Opts{Create: true, Read: true, Update: true, Delete: true}),
+		},
+	}
+}
+
+func identityReferenceTypes() map[string]attr.Type {
+	return map[string]attr.Type{"name": types.StringType, "account_names": types.MapType{ElemType: types.StringType}}
+}
+
+func grantAttributes() map[string]schema.Attribute {
+	entitlementSets := types.SetType{ElemType: types.StringType}
+	var spellings strings.Builder
+	for _, k := range kinds() {
+		fmt.Fprintf(&spellings, "\n  - %s: %s", k.spec.Title, examplesOf(k.spec.Grammar))
+	}
+	return map[string]schema.Attribute{
+		"identity": schema.ObjectAttribute{
+			Required: true, AttributeTypes: identityReferenceTypes(),
+			PlanModifiers: []planmodifier.Object{objectplanmodifier.RequiresReplaceIf(identityNameChanged,
+				"Another identity replaces the grant.", "Another identity replaces the grant.")},
+			MarkdownDescription: "The identity: `nhi_identity.x`, or from another workspace " +
+				"`{ name = \"billing-agent\", account_names = { sap = \"T_BILLING_AGENT\" } }`, where `account_names` holds the accounts " +
+				"that are not named like the identity.",
+		},
+		"entitlements": schema.MapAttribute{
+			Required: true, ElementType: entitlementSets, Validators: []validator.Map{mapvalidator.SizeAtLeast(1)},
+			MarkdownDescription: "What the accounts hold: a set of entitlements per platform, each `type:target` or " +
+				"`type:target#permission` in its one canonical spelling. An empty set means that the account holds nothing there. " +
+				"For example:" + spellings.String(),
+		},
+		"exclusive": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(true),
+			MarkdownDescription: "`true` (default): whatever else the accounts hold on the platforms named in `entitlements` is drift and " +
+				"is revoked once a plan has shown it. `false`: only the entitlements of this grant are looked at.",
+		},
+		"tolerate": schema.MapAttribute{
+			Optional: true, ElementType: entitlementSets,
+			MarkdownDescription: "Entitlements that an exclusive grant leaves alone because another grant answers for them: " +
+				"`tolerate = nhi_grant.other.entitlements`.",
+		},
+		"expires_at": schema.StringAttribute{
+			Optional: true, CustomType: timetypes.RFC3339Type{},
+			MarkdownDescription: "From this time (RFC 3339) on, the next plan revokes every entitlement of the grant.",
+		},
+		"justification": schema.StringAttribute{
+			Optional: true, MarkdownDescription: "Why the access is given: a change number, a ticket.",
+		},
+		"status": schema.StringAttribute{
+			Computed: true, MarkdownDescription: "`active`, or `expired` once `expires_at` has passed and everything was revoked.",
+		},
+		"targets": schema.MapAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Stable ids of the systems that the entitlements are on, by platform.",
+		},
+		"pending": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "What an expired grant still has to revoke, in words. Empty when all is done.",
+		},
+	}
+}
+
+func identityNameChanged(_ context.Context, req planmodifier.ObjectRequest, resp *objectplanmodifier.RequiresReplaceIfFuncResponse) {
+	before, after := req.StateValue.Attributes()["name"], req.PlanValue.Attributes()["name"]
+	resp.RequiresReplace = before != nil && after != nil && !before.Equal(after)
+}
+
+func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	defer guard(&resp.Diagnostics)
+	var plan grantModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	grant := plan.wish(r.data, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
+	defer cancel()
+
+	left, problems := lifecycle.CreateGrant(ctx, r.data.fleet, grant)
+	plan.report("create", problems, &resp.Diagnostics)
+	if len(problems) > 0 && len(left) == 0 {
+		return // all was taken back: there is nothing to keep in state
+	}
+	plan.record(left, len(problems) > 0)
+	plan.resolveTargets(ctx, r.data)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
+}
+
+func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	defer guard(&resp.Diagnostics)
+	var state grantModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	grant := state.wish(r.data, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, state.Timeouts.Read, &resp.Diagnostics)
+	defer cancel()
+
+	grant.Expired = state.expired(r.data.now())
+	seen, problems := lifecycle.ObserveGrant(ctx, r.data.fleet, grant, grant.Declared, mapOfStrings(state.Targets))
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
+	if onlyUnconfigured(problems) {
+		warnUnconfigured(problems, "nhi_grant of", grant.Identity, &resp.Diagnostics)
+		return
+	}
+	if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
+		return
+	}
+	state.Entitlements = entitlementsValue(seen.Visible)
+	state.Pending = stringList(seen.Pending)
+	state.retainTargets(r.data)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	defer guard(&resp.Diagnostics)
+	var plan, state grantModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	grant, shown := plan.wish(r.data, &resp.Diagnostics), state.recorded(r.data, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
+	defer cancel()
+
+	held, problems := lifecycle.UpdateGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
+	plan.report("update", problems, &resp.Diagnostics)
+	plan.record(held, len(problems) > 0)
+	if len(problems) > 0 {
+		// Platforms that failed keep their target; without an answer there is no newer one.
+		targets := mapOfStrings(state.Targets)
+		maps.Copy(targets, mapOfStrings(plan.Targets))
+		plan.Targets = stringMap(targets)
+		plan.Status = state.Status
+	}
+	plan.resolveTargets(ctx, r.data)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
+}
+
+func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	defer guard(&resp.Diagnostics)
+	var state grantModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	grant, shown := state.wish(r.data, &resp.Diagnostics), state.recorded(r.data, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
+	defer cancel()
+
+	left, problems := lifecycle.DeleteGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
+	state.report("delete", problems, &resp.Diagnostics)
+	if len(problems) == 0 {
+		return
+	}
+	state.record(left, true)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// ImportState reads everything that the identity's accounts hold. It changes nothing on any platform.
+func (r *grantResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	defer guard(&resp.Diagnostics)
+	name, given := importTarget(ctx, req, "identity", &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	var state grantModel
+	records, held, problems := lifecycle.ReadAll(ctx, r.data.fleet, name, given)
+	state.report("import", problems, &resp.Diagnostics)
+	maps.DeleteFunc(held, func(platform string, es []nhi.Entitlement) bool { return len(es) == 0 && given[platform] == "" })
+	if len(held) == 0 && len(problems) == 0 {
+		resp.Diagnostics.AddError("Nothing to import", fmt.Sprintf(
+			"No account of identity %q on the configured platforms (%s) holds an entitlement.", name, strings.Join(r.data.fleet.Names(), ", ")))
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	names, targets := make(map[string]string), make(map[string]string)
+	for _, platform := range slices.Sorted(maps.Keys(records)) {
+		if records[platform].Name != name {
+			names[platform] = records[platform].Name
+		}
+		if _, ok := held[platform]; ok {
+			targets[platform] = records[platform].Target
+		}
+	}
+	resp.Diagnostics.Append(setAll(ctx, &resp.State, map[string]attr.Value{
+		"identity": identityReference(name, names), "entitlements": entitlementsValue(held), "exclusive": types.BoolValue(true),
+		"targets": stringMap(targets), "status": types.StringValue(grantActive), "pending": stringList(nil),
+	})...)
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), name)...)
+}

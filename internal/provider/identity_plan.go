@@ -1,0 +1,199 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// ValidateConfig checks what needs no platform.
+func (r *identityResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config identityModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if known(config.Name) {
+		addErrorAt(&resp.Diagnostics, path.Root("name"), "Invalid identity name", nhi.CheckIdentityName(config.Name.ValueString()))
+	}
+	seen := make(map[string]bool)
+	for _, b := range config.accountBlocks() {
+		if !known(b.platform) {
+			continue
+		}
+		platform := b.platform.ValueString()
+		if seen[platform] {
+			resp.Diagnostics.AddAttributeError(b.path("platform"), "Duplicate account block", fmt.Sprintf(
+				"The identity already has an account on platform %q. An identity has at most one account per platform: remove this "+
+					"block, or declare a second identity.", platform))
+		}
+		seen[platform] = true
+	}
+}
+
+// ModifyPlan makes the plan exact, and refuses what could not be applied before anything is changed. It asks a platform
+// only about accounts that state does not know.
+func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	defer guard(&resp.Diagnostics)
+	if r.data == nil || req.Plan.Raw.IsNull() {
+		return
+	}
+	var plan, state identityModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	p := identityPlan{data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), diags: &resp.Diagnostics}
+	p.checkExpiry()
+	values := p.computed(ctx)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+}
+
+// identityPlan is the work of one ModifyPlan.
+type identityPlan struct {
+	data        *providerData
+	plan, state identityModel
+	creating    bool
+	diags       *diag.Diagnostics
+}
+
+// checkExpiry refuses a date that is past when it is written. One that passes later suspends.
+func (p *identityPlan) checkExpiry() {
+	changed := p.creating || !p.plan.ExpiresAt.Equal(p.state.ExpiresAt)
+	if at := p.plan.expiry(); changed && !at.IsZero() && !p.data.now().Before(at) {
+		p.diags.AddAttributeError(path.Root("expires_at"), "Date in the past", expiredText(at, p.data.now(),
+			"To suspend the identity now, set enabled = false."))
+	}
+}
+
+func expiredText(at, now time.Time, advice string) string {
+	return fmt.Sprintf("%s is past (it is %s now). Write a date to come. %s",
+		at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), advice)
+}
+
+// computed returns the computed attributes as they will be after the apply.
+func (p *identityPlan) computed(ctx context.Context) map[string]attr.Value {
+	values := map[string]attr.Value{
+		"accounts":      types.MapUnknown(types.ObjectType{AttrTypes: recordTypes()}),
+		"account_names": types.MapUnknown(types.StringType),
+		"pending":       stringList(nil),
+	}
+	blocks := p.plan.accountBlocks()
+	if p.plan.Name.IsUnknown() || p.plan.Account.IsUnknown() || len(blocks) < len(p.plan.Account.Elements()) {
+		return values
+	}
+	for _, b := range blocks {
+		if b.platform.IsUnknown() || b.name.IsUnknown() {
+			return values
+		}
+	}
+	records, recorded := make(map[string]attr.Value), p.state.records()
+	for _, b := range blocks {
+		if r, ok := p.account(ctx, b, recorded); ok {
+			records[b.platform.ValueString()] = r
+		}
+	}
+	p.warnRemovals(recorded)
+	if p.diags.HasError() {
+		return nil
+	}
+	values["accounts"] = types.MapValueMust(types.ObjectType{AttrTypes: recordTypes()}, records)
+	values["account_names"] = p.plan.accountNames()
+	return values
+}
+
+// account checks one account block and returns what accounts will say of it.
+func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map[string]lifecycle.Record) (attr.Value, bool) {
+	name := b.platform.ValueString()
+	platform, err := p.data.fleet.Platform(name)
+	if err != nil {
+		p.diags.AddAttributeError(b.path("platform"), "Unknown platform", err.Error())
+		return nil, false
+	}
+	accountName := b.accountName(p.plan.Name)
+	if !p.checkBlock(b, platform, accountName) {
+		return nil, false
+	}
+	status := nhi.Active
+	if p.plan.suspended(p.data.now()) && platform.Abilities().Suspend {
+		status = nhi.Suspended
+	}
+	if r, ok := recorded[name]; ok && r.Name == accountName {
+		r.Status = status
+		return recordValue(r), true
+	}
+	return p.newAccount(ctx, b, platform, lifecycle.Record{Name: accountName, Status: status})
+}
+
+// checkBlock checks what a block says against the platform's kind.
+func (p *identityPlan) checkBlock(b accountBlock, platform *fleet.Platform, accountName string) bool {
+	spec := platform.Spec()
+	if err := spec.CheckName(accountName); err != nil {
+		at := b.path("name")
+		if b.name.IsNull() {
+			at = b.path()
+		}
+		p.diags.AddAttributeError(at, "Invalid account name", err.Error())
+		return false
+	}
+	for kindName := range kindsWithSettings() {
+		object, ok := b.object.Attributes()[kindName].(types.Object)
+		if ok && known(object) && kindName != spec.Kind {
+			p.diags.AddAttributeError(b.path(kindName), "Settings of another kind of platform", fmt.Sprintf(
+				"Platform %q is of kind %q, so a %s block has no meaning in its account. Remove it.", platform.Name(), spec.Kind, kindName))
+			return false
+		}
+	}
+	return true
+}
+
+// newAccount asks the platform about an account that state does not know.
+func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform *fleet.Platform, r lifecycle.Record) (attr.Value, bool) {
+	wish := lifecycle.Account{Name: r.Name, Adopt: b.adopt.ValueBool()}
+	preview, err := lifecycle.Inspect(ctx, p.data.fleet, p.plan.Name.ValueString(), platform.Name(), wish)
+	if errors.Is(err, fleet.ErrNotConfigured) {
+		return recordValue(r), true
+	}
+	if err != nil {
+		p.diags.AddAttributeError(b.path(), fmt.Sprintf("Unable to plan the account on platform %q", platform.Name()), err.Error())
+		return nil, false
+	}
+	if len(preview.Lacking) > 0 {
+		p.diags.AddAttributeError(b.path("platform"), fmt.Sprintf("Missing rights on platform %q", platform.Name()),
+			"The provider's own account there cannot manage accounts: "+strings.Join(preview.Lacking, " ")+" Nothing was changed.")
+		return nil, false
+	}
+	if preview.Found {
+		p.diags.AddAttributeWarning(b.path(), fmt.Sprintf("Account %q exists on platform %q", r.Name, platform.Name()),
+			"It carries this stack's mark for this identity, so an earlier run made it and did not get to record it. It will be taken over.")
+	}
+	r.Target, r.ID = preview.Target, preview.ID
+	return recordValue(r), true
+}
+
+// warnRemovals says in the plan that accounts will be deleted: Terraform itself prints such a change as an update.
+func (p *identityPlan) warnRemovals(recorded map[string]lifecycle.Record) {
+	for _, platform := range removedPlatforms(recorded, p.plan.wish(p.data)) {
+		p.diags.AddAttributeWarning(path.Root("account"), fmt.Sprintf("Account %q on platform %q will be deleted", recorded[platform].Name, platform),
+			"The identity has no such account any more. Applying this plan ends its sessions, revokes its credentials and entitlements "+
+				"and deletes it, although Terraform counts this as an update.")
+	}
+}

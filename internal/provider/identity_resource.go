@@ -1,0 +1,282 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*identityResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*identityResource)(nil)
+	_ resource.ResourceWithImportState    = (*identityResource)(nil)
+	_ resource.ResourceWithIdentity       = (*identityResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*identityResource)(nil)
+)
+
+// defaultTimeout bounds one operation of a resource on all its platforms together.
+const defaultTimeout = 20 * time.Minute
+
+const (
+	onDestroyDelete  = "delete"
+	onDestroySuspend = "suspend"
+)
+
+type identityResource struct {
+	data *providerData
+}
+
+func newIdentityResource() resource.Resource { return &identityResource{} }
+
+func (r *identityResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = "nhi_identity"
+}
+
+func (r *identityResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.data = configured(req.ProviderData, &resp.Diagnostics)
+}
+
+func (r *identityResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"name": identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
+	}}
+}
+
+func (r *identityResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "One non-human identity and its accounts on the configured platforms.\n\n" +
+			"Every account carries an ownership mark (stack and identity name) on its platform. An account that exists without " +
+			"the mark is never taken over silently: set `adopt = true`, or import the identity. Removing an `account` block deletes " +
+			"that account; the plan says so in a warning.",
+		Attributes: identityAttributes(),
+		Blocks: map[string]schema.Block{
+			"account":  accountBlockSchema(),
+			"timeouts": timeouts.Block(ctx, timeouts.Opts{Create: true, Read: true, Update: true, Delete: true}),
+		},
+	}
+}
+
+func identityAttributes() map[string]schema.Attribute {
+	var kindNames []string
+	for _, k := range nhi.IdentityKinds() {
+		kindNames = append(kindNames, string(k))
+	}
+	return map[string]schema.Attribute{
+		"name": schema.StringAttribute{
+			Required: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			MarkdownDescription: "Name of the identity, unique in its stack, and default name of its accounts. 1 to 63 letters, " +
+				"digits, `.`, `_` or `-`. Changing it replaces the identity with all its accounts.",
+		},
+		"kind": schema.StringAttribute{
+			Required: true, Validators: []validator.String{stringvalidator.OneOf(kindNames...)},
+			MarkdownDescription: "Who or what uses the identity: " + codeList(kindNames) + ".",
+		},
+		"owner": schema.StringAttribute{
+			Required: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+			MarkdownDescription: "Who answers for the identity: a team's address, not a person's where that can be avoided.",
+		},
+		"purpose": schema.StringAttribute{
+			Optional: true, MarkdownDescription: "What the identity is for, in a sentence.",
+		},
+		"enabled": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(true),
+			MarkdownDescription: "`false` suspends every account: no login works any more and live sessions are ended, while " +
+				"entitlements stay. `true` (default) resumes.",
+		},
+		"expires_at": schema.StringAttribute{
+			Optional: true, CustomType: timetypes.RFC3339Type{},
+			MarkdownDescription: "From this time (RFC 3339) on, the next plan suspends every account. Platforms with a native expiry " +
+				"get it as well, so that access ends there even without an apply.",
+		},
+		"on_destroy": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(onDestroyDelete),
+			Validators: []validator.String{stringvalidator.OneOf(onDestroyDelete, onDestroySuspend)},
+			MarkdownDescription: "What destroying the identity does to its accounts: `delete` (default), or `suspend`, which keeps them " +
+				"with their mark and entitlements but without credentials.",
+		},
+		"accounts": schema.MapNestedAttribute{
+			Computed:            true,
+			MarkdownDescription: "The accounts as the platforms show them, by platform.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"name":   schema.StringAttribute{Computed: true, MarkdownDescription: "Name of the account."},
+				"id":     schema.StringAttribute{Computed: true, MarkdownDescription: "The platform's own stable id of the account."},
+				"target": schema.StringAttribute{Computed: true, MarkdownDescription: "Stable id of the system that holds the account."},
+				"status": schema.StringAttribute{Computed: true, MarkdownDescription: "`active` or `suspended`."},
+			}},
+		},
+		"account_names": schema.MapAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Names of those accounts that are not named like the identity, by platform. Grants use it.",
+		},
+		"pending": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "What the platforms still need beyond what `accounts` shows, in words (a removed ownership mark, " +
+				"a changed native expiry). Empty when all is as declared; otherwise the next apply sees to it.",
+		},
+	}
+}
+
+func accountBlockSchema() schema.SetNestedBlock {
+	blocks := make(map[string]schema.Block)
+	for name, k := range kindsWithSettings() {
+		blocks[name] = schema.SingleNestedBlock{
+			MarkdownDescription: fmt.Sprintf("Settings of accounts on %s platforms. What is not set here is not managed.", k.spec.Title),
+			Attributes:          k.settings,
+		}
+	}
+	return schema.SetNestedBlock{
+		MarkdownDescription: "An account on one platform; at most one per platform.",
+		Validators:          []validator.Set{setvalidator.SizeAtLeast(1)},
+		NestedObject: schema.NestedBlockObject{
+			Attributes: map[string]schema.Attribute{
+				"platform": schema.StringAttribute{Required: true, MarkdownDescription: "Name of a configured platform."},
+				"name": schema.StringAttribute{
+					Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+					MarkdownDescription: "Name of the account. Default: the identity's name. Changing it deletes the account and makes another one.",
+				},
+				"adopt": schema.BoolAttribute{
+					Optional: true,
+					MarkdownDescription: "`true` takes over an account that exists without an ownership mark, with everything it holds. " +
+						"Accounts marked by another stack are never taken over.",
+				},
+			},
+			Blocks: blocks,
+		},
+	}
+}
+
+func (r *identityResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	defer guard(&resp.Diagnostics)
+	var plan identityModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
+	defer cancel()
+
+	records, problems := lifecycle.CreateIdentity(ctx, r.data.fleet, plan.wish(r.data))
+	plan.report("create", problems, &resp.Diagnostics)
+	if len(problems) > 0 && len(records) == 0 {
+		return // all was taken back: there is nothing to keep in state
+	}
+	plan.record(records, nil)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), plan.Name)...)
+}
+
+func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	defer guard(&resp.Diagnostics)
+	var state identityModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, state.Timeouts.Read, &resp.Diagnostics)
+	defer cancel()
+
+	imported, diags := req.Private.GetKey(ctx, importedKey)
+	resp.Diagnostics.Append(diags...)
+	seen, problems := lifecycle.Observe(ctx, r.data.fleet, state.wish(r.data), state.records(), imported == nil)
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), state.Name)...)
+	if onlyUnconfigured(problems) {
+		warnUnconfigured(problems, "nhi_identity", state.Name.ValueString(), &resp.Diagnostics)
+		return // state stays as it is
+	}
+	if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
+		return
+	}
+	state.record(seen.Records, seen.Pending)
+	state.refreshSettings(seen.Accounts)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+func (r *identityResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	defer guard(&resp.Diagnostics)
+	var plan, state identityModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
+	defer cancel()
+
+	records, problems := lifecycle.UpdateIdentity(ctx, r.data.fleet, plan.wish(r.data), state.records())
+	plan.report("update", problems, &resp.Diagnostics)
+	plan.record(records, pendingOf(problems))
+	if len(problems) == 0 {
+		resp.Diagnostics.Append(resp.Private.SetKey(ctx, importedKey, nil)...)
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), plan.Name)...)
+}
+
+func (r *identityResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	defer guard(&resp.Diagnostics)
+	var state identityModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
+	defer cancel()
+
+	suspendOnly := state.OnDestroy.ValueString() == onDestroySuspend
+	left, problems := lifecycle.DeleteIdentity(ctx, r.data.fleet, state.wish(r.data), state.records(), suspendOnly)
+	state.report("delete", problems, &resp.Diagnostics)
+	if len(problems) == 0 {
+		return
+	}
+	state.record(left, nil)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// pendingOf words problems as pending work. A failed update may leave state equal to the plan (a setting, an expiry);
+// this keeps the next plan from being empty.
+func pendingOf(problems lifecycle.Problems) []string {
+	var out []string
+	for _, platform := range problems.Platforms() {
+		out = append(out, platform+": the last apply failed here")
+	}
+	return out
+}
+
+func codeList(names []string) string {
+	text := ""
+	for i, name := range names {
+		if i > 0 {
+			text += ", "
+		}
+		text += "`" + name + "`"
+	}
+	return text
+}
+
+// withTimeout applies one of a resource's timeouts.
+func withTimeout(ctx context.Context, get func(context.Context, time.Duration) (time.Duration, diag.Diagnostics),
+	diags *diag.Diagnostics,
+) (context.Context, context.CancelFunc) {
+	limit, more := get(ctx, defaultTimeout)
+	diags.Append(more...)
+	return context.WithTimeout(ctx, limit)
+}

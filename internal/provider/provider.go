@@ -1,0 +1,151 @@
+// Package provider is the HCL surface: schemas, models and plan logic. What happens on the platforms is the business
+// of package lifecycle.
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+var (
+	_ provider.Provider                   = (*nhiProvider)(nil)
+	_ provider.ProviderWithValidateConfig = (*nhiProvider)(nil)
+)
+
+type nhiProvider struct {
+	version string
+	now     func() time.Time
+}
+
+// New returns the provider's constructor, as providerserver wants it.
+func New(version string) func() provider.Provider {
+	return func() provider.Provider { return &nhiProvider{version: version, now: time.Now} }
+}
+
+// providerData is what Configure hands to the resources. Caches hang on it, never on globals: one process may serve
+// several provider configurations.
+type providerData struct {
+	fleet      *fleet.Fleet
+	exclusives *exclusiveGrants
+	now        func() time.Time
+}
+
+func (p *nhiProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName = "nhi"
+	resp.Version = p.version
+}
+
+func (p *nhiProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Declares non-human identities (service accounts, workloads, AI agents, API clients, partner " +
+			"integrations) once, and gives and takes their access on every platform: SAP and other SCIM systems, databases, " +
+			"secrets managers. Each platform is a block named after its kind.",
+		Attributes: map[string]schema.Attribute{
+			"stack": schema.StringAttribute{
+				Required: true,
+				MarkdownDescription: "Name of this stack. It is written on every account made here as part of its ownership mark, " +
+					"and no stack ever changes an account of another one. Two configurations must not share a stack name. " +
+					"1 to 63 letters, digits, `.`, `_` or `-`.",
+			},
+			"retired_platforms": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Names of platforms that were switched off for good. Accounts that state still records there " +
+					"count as gone, so that nothing is stuck on them.",
+			},
+		},
+		Blocks: platformBlocks(),
+	}
+}
+
+func (p *nhiProvider) ValidateConfig(ctx context.Context, req provider.ValidateConfigRequest, resp *provider.ValidateConfigResponse) {
+	var stack types.String
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("stack"), &stack)...)
+	if known(stack) {
+		addErrorAt(&resp.Diagnostics, path.Root("stack"), "Invalid stack", nhi.CheckStack(stack.ValueString()))
+	}
+	retired := retiredPlatforms(ctx, req.Config, &resp.Diagnostics)
+	seen := make(map[string]path.Path)
+	for _, k := range kinds() {
+		for _, b := range k.blocks(ctx, req.Config, &resp.Diagnostics) {
+			checkPlatformName(b, seen, retired, &resp.Diagnostics)
+		}
+	}
+}
+
+// checkPlatformName refuses names that cannot be, are taken, or are retired.
+func checkPlatformName(b platformBlock, seen map[string]path.Path, retired []string, diags *diag.Diagnostics) {
+	if !known(b.name) {
+		return
+	}
+	name, at := b.name.ValueString(), b.path.AtName("name")
+	addErrorAt(diags, at, "Invalid platform name", nhi.CheckPlatformName(name))
+	if first, taken := seen[name]; taken {
+		diags.AddAttributeError(at, "Duplicate platform name", fmt.Sprintf(
+			"Two platforms are named %q (the other one is %s). Accounts and entitlements refer to a platform by its name, so "+
+				"each needs its own.", name, first))
+	}
+	if slices.Contains(retired, name) {
+		diags.AddAttributeError(at, "Retired platform", fmt.Sprintf(
+			"Platform %q is listed in retired_platforms. Remove it there if it is in use, or remove this block.", name))
+	}
+	seen[name] = b.path
+}
+
+func retiredPlatforms(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostics) []string {
+	var set types.Set
+	diags.Append(config.GetAttribute(ctx, path.Root("retired_platforms"), &set)...)
+	return knownStrings(set.Elements())
+}
+
+func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var stack types.String
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("stack"), &stack)...)
+	if stack.IsUnknown() {
+		resp.Diagnostics.AddAttributeError(path.Root("stack"), "Unknown stack",
+			"The stack's name marks accounts on the platforms, so it must be known when planning. Write it as a constant or a variable.")
+	}
+	var configs []fleet.Config
+	for _, k := range kinds() {
+		for _, b := range k.blocks(ctx, req.Config, &resp.Diagnostics) {
+			config := k.config(ctx, b, &resp.Diagnostics)
+			configs = append(configs, config)
+		}
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	data := &providerData{
+		fleet:      fleet.New(stack.ValueString(), retiredPlatforms(ctx, req.Config, &resp.Diagnostics), configs),
+		exclusives: newExclusiveGrants(),
+		now:        p.now,
+	}
+	resp.ResourceData = data
+	resp.DataSourceData = data
+}
+
+func (p *nhiProvider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{newIdentityResource, newGrantResource}
+}
+
+func (p *nhiProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+
+// environmentName is the variable that holds a platform's secret: NHI_<NAME>_<ATTRIBUTE>.
+func environmentName(platform, attribute string) string {
+	clean := strings.NewReplacer("-", "_", ".", "_").Replace(platform)
+	return strings.ToUpper("NHI_" + clean + "_" + attribute)
+}
