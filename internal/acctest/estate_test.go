@@ -398,3 +398,12 @@ func (s *site) texts(indexes ...int) []string {
 	}
 	return out
 }
+
+// replaceOnce replaces a text that must be there.
+func replaceOnce(t *testing.T, in, from, to string) string {
+	t.Helper()
+	if !strings.Contains(in, from) {
+		t.Fatalf("%q lacks %q", in, from)
+	}
+	return strings.Replace(in, from, to, 1)
+}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -29,10 +30,12 @@ type cache struct {
 
 	sweep    sync.Once
 	sweepErr error
+	// sweptAt is the number of writes before the sweep, -1 while no sweep has succeeded.
+	sweptAt int
 }
 
 func newCache(stack string) *cache {
-	return &cache{stack: stack, byID: make(map[string]nhi.Account), idByName: make(map[string]string)}
+	return &cache{stack: stack, byID: make(map[string]nhi.Account), idByName: make(map[string]string), sweptAt: -1}
 }
 
 // get returns what is remembered.
@@ -44,7 +47,7 @@ func (c *cache) get(ref nhi.Ref) (nhi.Account, bool) {
 		id = c.idByName[ref.Name]
 	}
 	account, ok := c.byID[id]
-	return clone(account), ok
+	return clone(account), ok && id != ""
 }
 
 // begin notes that an account is about to be read. It returns the number to give to put, and whether it is time to
@@ -64,6 +67,9 @@ func (c *cache) put(writes int, accounts ...nhi.Account) {
 		return
 	}
 	for _, account := range accounts {
+		if account.ID == "" {
+			continue // nothing tells it from another one
+		}
 		c.byID[account.ID] = clone(account)
 		c.idByName[account.Name] = account.ID
 	}
@@ -90,25 +96,33 @@ func (c *cache) fill(ctx context.Context, sweep func(ctx context.Context, page f
 			c.put(writes, page...)
 			return nil
 		})
+		if c.sweepErr == nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.sweptAt = writes
+		}
 	})
 	return c.sweepErr
 }
 
-// all returns what is remembered, in no order.
-func (c *cache) all() []nhi.Account {
+// marked returns what is remembered with the given mark, in no order. complete is false if there may be more: something
+// was written since the sweep began, or there was none.
+func (c *cache) marked(mark nhi.Mark) (found []nhi.Account, complete bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make([]nhi.Account, 0, len(c.byID))
 	for _, account := range c.byID {
-		out = append(out, clone(account))
+		if account.Mark == mark {
+			found = append(found, clone(account))
+		}
 	}
-	return out
+	return found, c.sweptAt == c.writes
 }
 
 // clone keeps callers from changing what is remembered.
 func clone(a nhi.Account) nhi.Account {
 	a.Entitlements = slices.Clone(a.Entitlements)
 	a.Credentials = slices.Clone(a.Credentials)
+	a.Settings = maps.Clone(a.Settings)
 	return a
 }
 
@@ -138,8 +152,33 @@ func (c *Conn) fill(ctx context.Context, sweeper driver.Sweeper) error {
 	// The sweep serves everybody who waits for it, so it does not end with the one who happened to start it.
 	ctx = context.WithoutCancel(ctx)
 	return c.platform.cache.fill(ctx, func(ctx context.Context, page func([]nhi.Account) error) error {
-		return c.platform.call(ctx, call{op: "read all accounts", idempotent: true, sweep: true}, func(ctx context.Context) error {
-			return sweeper.Sweep(ctx, driver.SweepFilter{Stack: c.platform.cache.stack}, page)
-		})
+		return c.sweep(ctx, sweeper, page)
 	})
+}
+
+// sweep reads all accounts. It may call page with an account more than once: a sweep that broke off begins anew.
+func (c *Conn) sweep(ctx context.Context, sweeper driver.Sweeper, page func([]nhi.Account) error) error {
+	return c.platform.call(ctx, call{op: "read all accounts", idempotent: true, sweep: true}, func(ctx context.Context) error {
+		return sweeper.Sweep(ctx, driver.SweepFilter{Stack: c.platform.cache.stack}, page)
+	})
+}
+
+// marked lists the accounts with a mark. Absence must be certain here, so the cache answers only if it is complete.
+func (c *Conn) marked(ctx context.Context, sweeper driver.Sweeper, mark nhi.Mark) ([]nhi.Account, error) {
+	if err := c.fill(ctx, sweeper); err != nil {
+		return nil, err
+	}
+	if found, complete := c.platform.cache.marked(mark); complete {
+		return found, nil
+	}
+	byID := make(map[string]nhi.Account)
+	err := c.sweep(ctx, sweeper, func(page []nhi.Account) error {
+		for _, account := range page {
+			if account.Mark == mark {
+				byID[account.ID] = account
+			}
+		}
+		return nil
+	})
+	return slices.Collect(maps.Values(byID)), err
 }

@@ -123,17 +123,29 @@ func defaultRetry() retryPolicy {
 
 // retried repeats what may be repeated: RateLimited always (nothing was done), Unavailable and Conflict only for
 // idempotent calls. Every driver call re-reads what it depends on, so repeating after a conflict decides anew.
+//
+// A platform that was unavailable to the end of one call's attempts gets a single attempt per call until it answers
+// again: a run over a thousand accounts says within seconds that a platform is down.
 func retried(p *Platform, policy retryPolicy) interceptor {
 	return func(c call, next handler) handler {
 		return func(ctx context.Context) error {
 			wait := policy.first
 			for attempt := 1; ; attempt++ {
 				err := next(ctx)
-				if err == nil || attempt == policy.attempts || ctx.Err() != nil {
-					return err
+				if err == nil {
+					p.down.Store(false)
+					return nil
 				}
 				verdict := p.verdict(err)
-				if !repeatable(c, verdict.Code) {
+				unavailable := verdict.Code == driver.Unavailable
+				if !unavailable {
+					p.down.Store(false) // a refusal is an answer, too
+				}
+				if ctx.Err() != nil || !repeatable(c, verdict.Code) {
+					return err
+				}
+				if attempt == policy.attempts || (unavailable && p.down.Load()) {
+					p.down.Store(unavailable)
 					return err
 				}
 				pause := max(jitter(wait), verdict.RetryAfter)

@@ -39,14 +39,9 @@ func (c *Conn) FindMarked(ctx context.Context, mark nhi.Mark) (nhi.Account, erro
 	if !ok {
 		return nhi.Account{}, driver.Errorf(driver.Unsupported, "platform %q cannot list its accounts", c.platform.Name())
 	}
-	if err := c.fill(ctx, sweeper); err != nil {
+	found, err := c.marked(ctx, sweeper, mark)
+	if err != nil {
 		return nhi.Account{}, err
-	}
-	var found []nhi.Account
-	for _, account := range c.platform.cache.all() {
-		if account.Mark == mark {
-			found = append(found, account)
-		}
 	}
 	switch len(found) {
 	case 0:

@@ -52,7 +52,7 @@ type Fleet struct {
 func New(stack string, retired []string, configs []Config) *Fleet {
 	f := &Fleet{stack: stack, retired: slices.Clone(retired), platforms: make(map[string]*Platform, len(configs))}
 	for _, c := range configs {
-		f.platforms[c.Name] = newPlatform(stack, c)
+		f.platforms[c.Name] = newPlatform(stack, c, defaultRetry())
 	}
 	return f
 }
@@ -99,7 +99,7 @@ func (f *Fleet) Close() error {
 	var first error
 	for _, name := range f.Names() {
 		if err := f.platforms[name].close(); err != nil && first == nil {
-			first = fmt.Errorf("platform %s: %w", name, err)
+			first = err
 		}
 	}
 	return first

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
@@ -21,17 +22,19 @@ type Platform struct {
 	redactor *secret.Redactor
 	chain    []interceptor
 	cache    *cache
+	// down is set while the platform was unavailable at its last call.
+	down atomic.Bool
 
 	mu     sync.Mutex
 	driver driver.Driver
 	target driver.Target // zero until the first successful probe
 }
 
-func newPlatform(stack string, config Config) *Platform {
+func newPlatform(stack string, config Config, retry retryPolicy) *Platform {
 	p := &Platform{config: config, redactor: &secret.Redactor{}, cache: newCache(stack)}
 	p.redactor.Add(config.Secrets...)
 	p.chain = []interceptor{
-		logged(config.Name), explained(p), retried(p, defaultRetry()),
+		logged(config.Name), explained(p), retried(p, retry),
 		limited(config.Options), whole(), timed(config.Options),
 	}
 	return p
@@ -94,6 +97,9 @@ func (p *Platform) open(ctx context.Context) (driver.Driver, driver.Target, erro
 	if p.target.ID == "" {
 		err := p.call(ctx, call{op: "probe", idempotent: true}, func(ctx context.Context) (err error) {
 			p.target, err = p.driver.Probe(ctx)
+			if err == nil && p.target.ID == "" {
+				err = errors.New("the system does not say which one it is")
+			}
 			return err
 		})
 		if err != nil {
@@ -110,5 +116,8 @@ func (p *Platform) close() error {
 	if p.driver == nil {
 		return nil
 	}
-	return p.driver.Close()
+	if err := p.driver.Close(); err != nil {
+		return errors.New(p.redactor.Redact(fmt.Sprintf("platform %q: close: %v", p.Name(), err)))
+	}
+	return nil
 }

@@ -36,8 +36,11 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 		return nil, nil
 	}
 	left, gone, readErr := absent(context.WithoutCancel(ctx), conn, account.Ref)
-	if readErr != nil || gone {
+	if readErr != nil {
 		return nil, err
+	}
+	if gone {
+		return nil, nil
 	}
 	now := record(conn, left)
 	return &now, err
@@ -75,7 +78,7 @@ func suspend(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
 	if err != nil {
 		return fmt.Errorf("reading back that the account is suspended: %w", err)
 	}
-	if now.Status != nhi.Suspended || len(now.Credentials) > 0 {
+	if now.Status != nhi.Suspended || can.Issue && len(now.Credentials) > 0 {
 		return fmt.Errorf("platform %q accepted the suspension of account %q, but it is %s with %d credentials",
 			conn.Platform().Name(), account.Name, now.Status, len(now.Credentials))
 	}

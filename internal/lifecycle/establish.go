@@ -144,11 +144,17 @@ func (e *establishment) undo(ctx context.Context) error {
 	if e.made {
 		return remove(ctx, e.conn, e.now)
 	}
-	if e.before == nil || e.before.Mark == e.now.Mark && !e.before.Mark.IsZero() {
+	if e.before == nil || !e.before.Mark.IsZero() {
 		return nil
 	}
 	previous := reconcile.Desired{
 		Mark: e.before.Mark, Suspended: e.before.Status == nhi.Suspended, Settings: e.before.Settings, ExpiresAt: e.before.ExpiresAt,
 	}
-	return run(ctx, e.conn, e.now.Ref, reconcile.Account(previous, e.now, e.conn.Platform().Abilities()))
+	// What is there now is asked, not remembered: establish may have failed to read back what it changed.
+	now, err := e.conn.ReadNow(ctx, e.before.Ref)
+	if err != nil {
+		return err
+	}
+	_, err = shape(ctx, e.conn, previous, now)
+	return err
 }

@@ -191,7 +191,8 @@ func UpdateGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlement
 	now := collectedFrom(shown)
 	problems := each(work, func(platform string, before []nhi.Entitlement) error {
 		declared, isDeclared := g.Declared[platform]
-		if err := g.update(ctx, f, platform, before, targets[platform], now); err != nil {
+		_, recorded := shown[platform]
+		if err := g.update(ctx, f, platform, before, recorded, targets[platform], now); err != nil {
 			return err
 		}
 		if isDeclared {
@@ -204,7 +205,9 @@ func UpdateGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlement
 	return now.m, problems
 }
 
-func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, before []nhi.Entitlement, target string,
+// update does the work of UpdateGrant on one platform. recorded is false if the grant did not name the platform before:
+// then it is a creation there, and what nobody marked is refused.
+func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, before []nhi.Entitlement, recorded bool, target string,
 	now *collected[[]nhi.Entitlement],
 ) error {
 	if f.Retired(platform) {
@@ -214,7 +217,7 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	if err != nil {
 		return err
 	}
-	account, err := g.account(ctx, f, conn, true, false)
+	account, err := g.account(ctx, f, conn, true, !recorded)
 	if err != nil {
 		if driver.CodeOf(err) == driver.NotFound && (g.Expired || len(g.Declared[platform]) == 0) {
 			return nil // who is gone holds nothing
@@ -224,11 +227,14 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	steps := g.steps(platform, before, account.Entitlements)
 	err = run(ctx, conn, account.Ref, steps)
 	if err == nil && len(steps) > 0 {
-		err = g.verify(ctx, conn, account.Ref, revoked(steps))
+		err = g.verify(ctx, conn, account.Ref, stepEntitlements(steps, reconcile.StepRevoke))
 	}
 	if err != nil {
 		after, readErr := conn.ReadNow(context.WithoutCancel(ctx), account.Ref)
 		if readErr != nil {
+			// What may have been granted is recorded: the next refresh drops what is not there, but would not look for
+			// what is there and not recorded.
+			now.set(platform, nhi.Union(before, stepEntitlements(steps, reconcile.StepGrant)))
 			return errors.Join(err, readErr)
 		}
 		now.set(platform, nhi.Intersect(after.Entitlements, nhi.Union(before, g.Declared[platform])))
@@ -236,9 +242,10 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	return err
 }
 
-func revoked(steps []reconcile.Step) []nhi.Entitlement {
+// stepEntitlements returns what the step of a kind grants or revokes, nil if there is no such step.
+func stepEntitlements(steps []reconcile.Step, kind reconcile.StepKind) []nhi.Entitlement {
 	for _, step := range steps {
-		if step.Kind == reconcile.StepRevoke {
+		if step.Kind == kind {
 			return step.Entitlements
 		}
 	}

@@ -68,10 +68,14 @@ func (g Grammar) Parse(text string) (Entitlement, error) {
 		}
 		e.Target, e.Permission = rest[:i], rest[i+1:]
 	}
+	asWritten := e
+	if lower := strings.ToLower(e.Permission); slices.Contains(row.Permissions, lower) {
+		e.Permission = lower
+	}
 	if err := row.check(text, e); err != nil {
 		return Entitlement{}, err
 	}
-	return row.canonical(text, e)
+	return row.canonical(text, asWritten, e)
 }
 
 // check refuses empty parts, control characters, and permissions that the type does not have.
@@ -79,8 +83,10 @@ func (t EntitlementType) check(text string, e Entitlement) error {
 	if e.Target == "" {
 		return fmt.Errorf("%q names no target: write for example %q", text, t.Example)
 	}
-	if strings.TrimSpace(e.Target) != e.Target {
-		return fmt.Errorf("%q has white space around the target %q; remove it", text, e.Target)
+	for _, part := range []string{e.Target, e.Permission} {
+		if strings.TrimSpace(part) != part {
+			return fmt.Errorf("%q has white space around %q; remove it", text, part)
+		}
 	}
 	if err := checkText(text); err != nil {
 		return fmt.Errorf("%q: %w", text, err)
@@ -94,23 +100,22 @@ func (t EntitlementType) check(text string, e Entitlement) error {
 	if slices.Contains(t.Permissions, e.Permission) {
 		return nil
 	}
-	if lower := strings.ToLower(e.Permission); slices.Contains(t.Permissions, lower) {
-		return &NotCanonicalError{Text: text, Canonical: Entitlement{t.Name, e.Target, lower}.String()}
-	}
 	return fmt.Errorf("%q has the unknown permission %q%s; %s has: %s", text, e.Permission,
 		didYouMean(e.Permission, t.Permissions), t.Name, strings.Join(t.Permissions, ", "))
 }
 
-func (t EntitlementType) canonical(text string, e Entitlement) (Entitlement, error) {
-	if t.Canonical == nil {
-		return e, nil
+// canonical refuses asWritten unless it is the canonical form of e, which is asWritten with its permission in small
+// letters.
+func (t EntitlementType) canonical(text string, asWritten, e Entitlement) (Entitlement, error) {
+	if t.Canonical != nil {
+		canonical, err := t.Canonical(e)
+		if err != nil {
+			return Entitlement{}, fmt.Errorf("%q: %w", text, err)
+		}
+		e = canonical
 	}
-	canonical, err := t.Canonical(e)
-	if err != nil {
-		return Entitlement{}, fmt.Errorf("%q: %w", text, err)
-	}
-	if canonical != e {
-		return Entitlement{}, &NotCanonicalError{Text: text, Canonical: canonical.String()}
+	if e != asWritten {
+		return Entitlement{}, &NotCanonicalError{Text: text, Canonical: e.String()}
 	}
 	return e, nil
 }

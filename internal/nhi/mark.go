@@ -3,7 +3,6 @@ package nhi
 import (
 	"fmt"
 	"regexp"
-	"strings"
 )
 
 // Mark says on the platform itself which stack made an account and for which identity. It is what a later run finds
@@ -47,9 +46,12 @@ func FindMark(text string) Mark {
 
 // WithMark returns text (a platform's free-text field, perhaps written by others) with m in place of any mark it had:
 // what others wrote is kept, the mark stands at the end in brackets, or alone if there is nothing else. The zero Mark
-// removes the mark.
+// removes the mark, so that the text is again what it was before WithMark.
 func WithMark(text string, m Mark) string {
-	rest := strings.TrimSpace(bracketedMark.ReplaceAllString(text, ""))
+	rest := text
+	for bracketedMark.MatchString(rest) { // again, because what stood around a mark may make another one together
+		rest = bracketedMark.ReplaceAllString(rest, "")
+	}
 	switch {
 	case m.IsZero():
 		return rest
@@ -60,25 +62,25 @@ func WithMark(text string, m Mark) string {
 	}
 }
 
-var bracketedMark = regexp.MustCompile(`\s*(\[` + markPattern.String() + `\]|` + markPattern.String() + `)`)
+var bracketedMark = regexp.MustCompile(` ?(\[` + markPattern.String() + `\]|` + markPattern.String() + `)`)
 
 // stackPattern also rules out every character with a meaning in a mark, a URL, a filter or a comment.
 var stackPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$`)
 
 // CheckStack returns an error unless name can be a stack: 1 to 63 letters, digits, '.', '_' or '-', the first a letter
 // or digit.
-func CheckStack(name string) error { return checkPlain("stack", name) }
+func CheckStack(name string) error { return checkPlain("a stack", name) }
 
 // CheckIdentityName returns an error unless name can be an identity: the same alphabet as a stack. Account names on a
 // platform are freer; each kind has its own rule.
-func CheckIdentityName(name string) error { return checkPlain("identity name", name) }
+func CheckIdentityName(name string) error { return checkPlain("an identity name", name) }
 
 // CheckPlatformName returns an error unless name can be a configured platform: the same alphabet as a stack.
-func CheckPlatformName(name string) error { return checkPlain("platform name", name) }
+func CheckPlatformName(name string) error { return checkPlain("a platform name", name) }
 
 func checkPlain(what, name string) error {
 	if stackPattern.MatchString(name) {
 		return nil
 	}
-	return fmt.Errorf("%q cannot be a %s: use 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit", name, what)
+	return fmt.Errorf("%q cannot be %s: use 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit", name, what)
 }

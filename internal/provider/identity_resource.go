@@ -7,7 +7,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
-	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -144,8 +143,7 @@ func accountBlockSchema() schema.SetNestedBlock {
 		}
 	}
 	return schema.SetNestedBlock{
-		MarkdownDescription: "An account on one platform; at most one per platform.",
-		Validators:          []validator.Set{setvalidator.SizeAtLeast(1)},
+		MarkdownDescription: "An account on one platform; at most one per platform. Without any, the identity has no access anywhere.",
 		NestedObject: schema.NestedBlockObject{
 			Attributes: map[string]schema.Attribute{
 				"platform": schema.StringAttribute{Required: true, MarkdownDescription: "Name of a configured platform."},

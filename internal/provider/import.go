@@ -37,6 +37,9 @@ func parseImportID(id string) (name string, accounts map[string]string, err erro
 		if platform == "" || account == "" {
 			return "", nil, fmt.Errorf("%q is not platform=account", part)
 		}
+		if _, twice := accounts[platform]; twice {
+			return "", nil, fmt.Errorf("platform %q is named twice", platform)
+		}
 		accounts[platform] = account
 	}
 	return name, accounts, nil

@@ -32,9 +32,9 @@ type nhiProvider struct {
 	now     func() time.Time
 }
 
-// New returns the provider's constructor, as providerserver wants it.
-func New(version string) func() provider.Provider {
-	return func() provider.Provider { return &nhiProvider{version: version, now: time.Now} }
+// New returns the provider's constructor, as providerserver wants it. Whether something has expired is judged by now.
+func New(version string, now func() time.Time) func() provider.Provider {
+	return func() provider.Provider { return &nhiProvider{version: version, now: now} }
 }
 
 // providerData is what Configure hands to the resources. Caches hang on it, never on globals: one process may serve

@@ -1,9 +1,10 @@
 package secret
 
 import (
-	"cmp"
+	"encoding/json"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -19,8 +20,8 @@ type Redactor struct {
 	known []string
 }
 
-// Add makes the redactor replace the text of v, as it is and as it looks escaped in a URL. Texts shorter than four
-// bytes are left alone.
+// Add makes the redactor replace the text of v, as it is and as it looks escaped in a URL, in JSON, or quoted by Go.
+// Texts shorter than four bytes are left alone.
 func (r *Redactor) Add(values ...Value) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,22 +30,67 @@ func (r *Redactor) Add(values ...Value) {
 		if len(text) < minRedacted {
 			continue
 		}
-		for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text)} {
+		for _, form := range forms(text) {
 			if !slices.Contains(r.known, form) {
 				r.known = append(r.known, form)
 			}
 		}
 	}
-	// Longest first: a secret that contains another one is replaced whole.
-	slices.SortFunc(r.known, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 }
 
-// Redact returns message with every known secret replaced by Masked.
+// forms lists the spellings in which text may turn up in a message.
+func forms(text string) []string {
+	all := []string{text, url.QueryEscape(text), url.PathEscape(text), url.UserPassword("", text).String()[1:]}
+	quoted := strconv.Quote(text)
+	all = append(all, quoted[1:len(quoted)-1])
+	for _, escapeHTML := range []bool{true, false} {
+		var b strings.Builder
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(escapeHTML)
+		if encoder.Encode(text) == nil {
+			encoded := strings.TrimSuffix(b.String(), "\n")
+			all = append(all, encoded[1:len(encoded)-1])
+		}
+	}
+	return all
+}
+
+// Redact returns message with every known secret replaced by Masked. Secrets that overlap in message are replaced
+// together, so that nothing of either stays.
 func (r *Redactor) Redact(message string) string {
+	var out strings.Builder
+	end := 0 // of what was written or replaced
+	for _, s := range r.spans(message) {
+		if s.to <= end {
+			continue
+		}
+		if s.from >= end {
+			out.WriteString(message[end:s.from])
+			out.WriteString(Masked)
+		}
+		end = s.to
+	}
+	return out.String() + message[end:]
+}
+
+// span is a part of a message.
+type span struct{ from, to int }
+
+// spans finds every occurrence of a known secret, in the order of the message.
+func (r *Redactor) spans(message string) []span {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	var found []span
 	for _, text := range r.known {
-		message = strings.ReplaceAll(message, text, Masked)
+		for from := 0; ; {
+			i := strings.Index(message[from:], text)
+			if i < 0 {
+				break
+			}
+			found = append(found, span{from + i, from + i + len(text)})
+			from += i + 1
+		}
 	}
-	return message
+	slices.SortFunc(found, func(a, b span) int { return a.from - b.from })
+	return found
 }

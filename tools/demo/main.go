@@ -30,8 +30,8 @@ func main() {
 
 // run works in a directory of its own, which it removes.
 func run(ctx context.Context, out io.Writer) (err error) {
-	real := os.Getenv("REAL") != ""
-	if real && os.Getenv(testenv.EnvFile) == "" {
+	onServers := os.Getenv("REAL") != ""
+	if onServers && os.Getenv(testenv.EnvFile) == "" {
 		return runInTestbed(ctx)
 	}
 	root, err := testenv.Root()
@@ -44,7 +44,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	work := workshop{root: root, dir: dir}
-	platforms, err := work.platforms(ctx, real)
+	platforms, err := work.platforms(ctx, onServers)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,14 @@ func runInTestbed(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// The testbed hands signals to the demo and stops the servers after it.
-	cmd := exec.Command(testbed, "run", "--only", "postgresql,vault,scim", "--", self)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd := exec.CommandContext(ctx, testbed, "run", "--only", "postgresql,vault,scim", "--", self)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	// The testbed passes an interrupt on to the demo and stops the servers after it. In a process group of its own it
+	// gets Ctrl-C from here alone, once.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("on real servers: %w", err)
 	}
-	return ctx.Err()
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,6 +20,7 @@ type terraform struct {
 	dir     string
 	env     []string
 	out     io.Writer
+	color   bool
 }
 
 // The exit codes of `plan -detailed-exitcode`.
@@ -27,18 +29,27 @@ const (
 	changes     = 2
 )
 
-// run prints the command and what it says, and fails unless it exits with the code that the story tells.
+var colors = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// run prints the command and what it says, and fails unless it exits with the code that the story tells. It returns
+// what was said, without colors.
 func (t *terraform) run(ctx context.Context, want int, args ...string) (string, error) {
 	name := filepath.Base(t.program)
 	fmt.Fprintf(t.out, "\n$ %s %s\n", name, strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, t.program, append(slices.Clone(args), "-no-color", "-input=false")...)
+	args = slices.Insert(slices.Clone(args), 1, "-input=false")
+	cmd := exec.CommandContext(ctx, t.program, args...)
 	cmd.Dir, cmd.Env = t.dir, t.env
 	// Terraform gets time to save its state.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = time.Minute
 	raw, err := cmd.CombinedOutput()
-	output := withoutOverridesWarning(string(raw))
-	fmt.Fprintf(t.out, "%s\n", strings.Trim(output, "\n"))
+	colored := withoutOverridesWarning(string(raw))
+	output := strings.Trim(colors.ReplaceAllString(colored, ""), "\n")
+	if t.color {
+		fmt.Fprintln(t.out, strings.TrimSpace(colored))
+	} else {
+		fmt.Fprintln(t.out, output)
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return "", err
@@ -53,17 +64,19 @@ func (t *terraform) run(ctx context.Context, want int, args ...string) (string, 
 	return output, nil
 }
 
-// withoutOverridesWarning drops the box in which Terraform warns that the provider is not an installed one.
+// withoutOverridesWarning drops the box in which Terraform warns that the provider is not an installed one. The output
+// must be colored: Terraform draws boxes with colors only.
 func withoutOverridesWarning(output string) string {
 	var kept, box strings.Builder
 	into := &kept
 	for line := range strings.Lines(output) {
-		if strings.HasPrefix(line, "╷") {
+		plain := colors.ReplaceAllString(line, "")
+		if strings.HasPrefix(plain, "╷") {
 			box.Reset()
 			into = &box
 		}
 		into.WriteString(line)
-		if strings.HasPrefix(line, "╵") {
+		if strings.HasPrefix(plain, "╵") {
 			if !strings.Contains(box.String(), "Provider development overrides are in effect") {
 				kept.WriteString(box.String())
 			}

@@ -36,8 +36,8 @@ func (w workshop) goBuild(ctx context.Context, module, pkg string) (string, erro
 }
 
 // platforms returns the company's systems.
-func (w workshop) platforms(ctx context.Context, real bool) ([]platform, error) {
-	if real {
+func (w workshop) platforms(ctx context.Context, onServers bool) ([]platform, error) {
+	if onServers {
 		path, err := testenv.Path()
 		if err != nil {
 			return nil, err
@@ -73,7 +73,16 @@ func (w workshop) terraform(ctx context.Context, out io.Writer) (*terraform, err
 	}
 	env := append(withoutTerraformSettings(os.Environ()),
 		"TF_CLI_CONFIG_FILE="+settings, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
-	return &terraform{program: program, dir: w.dir, env: env, out: out}, nil
+	return &terraform{program: program, dir: w.dir, env: env, out: out, color: isTerminal(out)}, nil
+}
+
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func findProgram(ctx context.Context, out io.Writer) (string, error) {

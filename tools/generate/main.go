@@ -1,4 +1,4 @@
-// Command generate formats the configurations in examples/ and writes docs/ from the provider's schemas.
+// Command generate formats the configurations in examples/ and writes docs/ from the provider's schemas and tables.
 //
 // It always uses the newer Terraform of the testbed: an older one leaves out what it does not know.
 package main
@@ -56,6 +56,9 @@ func generate(ctx context.Context) (err error) {
 		"CHECKPOINT_DISABLE=1",
 	)
 	if err := run(ctx, root, env, terraform, "fmt", "-recursive", "examples"); err != nil {
+		return err
+	}
+	if err := run(ctx, root, env, "go", "run", "./internal/docgen"); err != nil {
 		return err
 	}
 	return run(ctx, root, env, docs, "generate", "--provider-dir", root, "--provider-name", "nhi")

@@ -25,7 +25,8 @@ func hostileTexts() []string {
 		`" or userName pr or userName eq "`, `" and active eq true`, `*)(uid=*`, `)(|(cn=*`, `\2a`, `,dc=example,dc=com`,
 		`*`, `/`, `/..`, `/../`, `..%2f`, `%2e%2e%2f`, `%00`, `%25`, `%2F`, `//`, `/x?list=true`,
 		`<b>&amp;</b>`, `@example.com`, `+tag@x`,
-		`é`, "e\u0301", `ß`, `ı`, `İ`, `密码`, `пользователь`, `مستخدم`, "\u202egnp", "\u200b", "\u200d", "\ufeff", `🔑`, `ABC`,
+		`é`, "e\u0301", `ß`, `ı`, `İ`, `密码`, `пользователь`, `مستخدم`,
+		"\u202egnp", "\u200b", "\u200d", "\ufeff", `🔑`, `ABC`,
 		`[nhi:v1:other:x]`,
 		" x", "\u00a0x", "-", "--", ".", "|", "!", "~", "^", "<", ">", "(", ")", "[", "]", "{", "}",
 	}
@@ -35,7 +36,8 @@ func hostileTexts() []string {
 func hostileNames() []string {
 	return []string{
 		"*", "%", "_", ".", "..", "../", "/", "//", "?", "#", "-", "--help", "%2e", "%2e%2e", "$", "0", "-1", "null", "true",
-		"public", "none", "current_user", "session_user", "root", "me", "self", "default", ".search", "Bulk", "'", `"`, ";", "()", "{}",
+		"public", "none", "current_user", "session_user",
+		"root", "me", "self", "default", ".search", "Bulk", "'", `"`, ";", "()", "{}",
 	}
 }
 

@@ -104,9 +104,11 @@ func (c *client) Resume(ctx context.Context, ref nhi.Ref) error {
 func (a account) mayBeSwitchedOff() error {
 	switch {
 	case a.self:
-		return driver.Errorf(driver.Invalid, "role %q is the one that this platform logs in as; it cannot be switched off here", a.name)
+		return driver.Errorf(driver.Invalid, "role %q is the one that this platform logs in as; "+
+			"it cannot be switched off here", a.name)
 	case a.oid == bootstrapSuperuser:
-		return driver.Errorf(driver.Invalid, "role %q is the cluster's first superuser; it cannot be switched off here", a.name)
+		return driver.Errorf(driver.Invalid, "role %q is the cluster's first superuser; "+
+			"it cannot be switched off here", a.name)
 	}
 	return nil
 }
@@ -137,7 +139,8 @@ func settingsSQL(settings map[string]string) (string, error) {
 	options := ""
 	for name, value := range settings {
 		if name != settingConnectionLimit {
-			return "", driver.Errorf(driver.Invalid, "PostgreSQL accounts have no setting %q; there is %q", name, settingConnectionLimit)
+			return "", driver.Errorf(driver.Invalid, "PostgreSQL accounts have no setting %q; there is %q",
+				name, settingConnectionLimit)
 		}
 		limit, err := strconv.Atoi(value)
 		if err != nil || limit < -1 || limit > math.MaxInt32 || strconv.Itoa(limit) != value {

@@ -105,19 +105,19 @@ func parseDefault(parts []string) (key, error) {
 	}
 	if len(parts) != 3 {
 		return key{}, errors.New("write creator.schema.tables, or creator.tables for every schema; " +
-			"instead of tables also sequences, functions, types or schemas")
+			"instead of tables also sequences, functions, types, schemas or large objects")
 	}
 	k := key{parts[0], parts[1], strings.ToLower(parts[2])}
 	switch k[2] {
 	case "tables", "sequences", "functions", "types":
 		return k, nil
-	case "schemas":
+	case "schemas", "large objects":
 		if k[1] == "" {
 			return k, nil
 		}
-		return key{}, errors.New("default privileges on schemas are not limited to a schema: write creator.schemas")
+		return key{}, fmt.Errorf("default privileges on %s are not limited to a schema: write creator.%s", k[2], k[2])
 	default:
-		return key{}, errors.New("the last part must be tables, sequences, functions, types or schemas")
+		return key{}, errors.New("the last part must be tables, sequences, functions, types, schemas or large objects")
 	}
 }
 

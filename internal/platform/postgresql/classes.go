@@ -112,8 +112,8 @@ var (
 	}
 	defaultClass = &class{
 		name: "default_privilege", parts: 3, example: "default_privilege:app_owner.finance.tables#select",
-		description: "A right on everything of a kind (`tables`, `sequences`, `functions`, `types`, `schemas`) that the " +
-			"first-named role will create in the schema; `app_owner.tables` means in every schema.",
+		description: "A right on everything of a kind (`tables`, `sequences`, `functions`, `types`; `schemas`, `large objects`) " +
+			"that the first-named role will create in the schema; `app_owner.tables` means in every schema.",
 		privileges: append([]string{"usage", "create", "execute"}, tablePrivileges...),
 		source: `select r.rolname as k1, coalesce(n.nspname, '') as k2, ` + defaultKind + ` as k3, '' as object,
 			'' as attribute, d.defaclrole as owner, d.defaclacl as acl
@@ -125,15 +125,15 @@ var (
 			'' as attribute, r.oid as owner, d.defaclacl as acl
 			from pg_roles r
 			cross join (select oid, nspname from pg_namespace union all select 0, '') n
-			cross join (values ('r', 'tables'), ('S', 'sequences'), ('f', 'functions'), ('T', 'types'), ('n', 'schemas'))
-				t(letter, kind)
+			cross join (values ('r', 'tables'), ('S', 'sequences'), ('f', 'functions'), ('T', 'types'), ('n', 'schemas'),
+				('L', 'large objects')) t(letter, kind)
 			left join pg_default_acl d
 				on d.defaclrole = r.oid and d.defaclnamespace = n.oid and d.defaclobjtype = t.letter::"char"`,
 	}
 )
 
 const defaultKind = `case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
-	when 'T' then 'types' when 'n' then 'schemas' else d.defaclobjtype::text end`
+	when 'L' then 'large objects' when 'T' then 'types' when 'n' then 'schemas' else d.defaclobjtype::text end`
 
 // classes lists every class, in the order of the documentation. A table stands before its columns: taking a right on a
 // table away also takes it from the columns, which then are put back.

@@ -16,6 +16,7 @@ import (
 const (
 	codeInsufficientPrivilege = "42501"
 	codeDependentPrivileges   = "2BP01"
+	codeLimitExceeded         = "54000"
 )
 
 // codes maps SQLSTATEs of five characters, and classes of two.
@@ -29,6 +30,7 @@ var codes = map[string]driver.Code{
 	"40":    driver.Conflict,         // serialization failure, deadlock
 	"42":    driver.Invalid,          // syntax, undefined and duplicate objects, wrong object type
 	"53":    driver.Unavailable,      // out of connections, memory, disk
+	"54":    driver.Invalid,          // a limit of the server itself: the access control list of an object is full
 	"57":    driver.Unavailable,      // shut down, starting up, cancelled
 	"58":    driver.Unavailable,      // the server's own I/O
 	"0A000": driver.Unsupported,      // feature not supported
@@ -58,8 +60,9 @@ func (c *client) Classify(err error) driver.Verdict {
 	var network net.Error
 	var connecting *pgconn.ConnectError
 	switch {
-	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		errors.As(err, &connecting), pgconn.Timeout(err), pgconn.SafeToRetry(err), errors.Is(err, pgx.ErrTxClosed):
+	case errors.As(err, &network), errors.As(err, &connecting), errors.Is(err, io.EOF),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, pgx.ErrTxClosed),
+		pgconn.Timeout(err), pgconn.SafeToRetry(err):
 		return driver.Verdict{Code: driver.Unavailable}
 	}
 	return driver.Verdict{Code: driver.Unknown}

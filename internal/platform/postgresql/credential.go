@@ -124,10 +124,13 @@ func (c *client) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueReq
 	return driver.Issued{Credential: credential, Login: made.name, Secret: password}, nil
 }
 
-func (c *client) makeLogin(ctx context.Context, tx pgx.Tx, a account, request driver.IssueRequest, verifier string) (role, error) {
+func (c *client) makeLogin(
+	ctx context.Context, tx pgx.Tx, a account, request driver.IssueRequest, verifier string,
+) (role, error) {
 	for _, login := range a.logins {
 		if parseLoginComment(login.comment).label == request.Label {
-			return role{}, driver.Errorf(driver.AlreadyExists, "account %q has a credential labelled %q already", a.name, request.Label)
+			return role{}, driver.Errorf(driver.AlreadyExists, "account %q has a credential labelled %q already",
+				a.name, request.Label)
 		}
 	}
 	if len(a.logins) >= c.Slots() {
@@ -144,7 +147,8 @@ func (c *client) makeLogin(ctx context.Context, tx pgx.Tx, a account, request dr
 	}
 	until := earlier(a.validUntil, request.ExpiresAt)
 	err = run(ctx, tx,
-		fmt.Sprintf("create role %s nosuperuser nocreatedb nocreaterole inherit %s connection limit %d valid until %s password %s",
+		fmt.Sprintf("create role %s nosuperuser nocreatedb nocreaterole inherit %s connection limit %d valid until %s"+
+			" password %s",
 			ident(name), loginSQL(a.canLogin), a.connLimit, timeLiteral(until), literal(verifier)),
 		"grant "+ident(a.name)+" to "+ident(name),
 		"alter role "+ident(name)+" set role = "+literal(a.name),

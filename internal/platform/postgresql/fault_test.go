@@ -64,7 +64,8 @@ func (s *server) cutAfter(n int64) func(net.Conn) {
 
 func answerHTTP(conn net.Conn) {
 	_, _ = conn.Read(make([]byte, 1024))
-	_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<h1>502</h1>")
+	_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n"+
+		"Content-Length: 12\r\n\r\n<h1>502</h1>")
 }
 
 // answerTooMany refuses as PostgreSQL does when all its connections are in use: before it looks at the password.
@@ -106,7 +107,8 @@ func answerEmpty(conn net.Conn) {
 			backend.Send(&pgproto3.ParseComplete{})
 		case *pgproto3.Describe:
 			backend.Send(&pgproto3.ParameterDescription{ParameterOIDs: parameters(described)})
-			backend.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("c"), DataTypeOID: pgtype.TextOID}}})
+			fields := []pgproto3.FieldDescription{{Name: []byte("c"), DataTypeOID: pgtype.TextOID}}
+			backend.Send(&pgproto3.RowDescription{Fields: fields})
 		case *pgproto3.Bind:
 			backend.Send(&pgproto3.BindComplete{})
 		case *pgproto3.Execute:
@@ -124,7 +126,8 @@ var parameter = regexp.MustCompile(`\$(\d+)::(\w+(?:\[\])?)`)
 // parameters reads the types of a query's parameters from its casts.
 func parameters(query string) []uint32 {
 	types := map[string]uint32{
-		"oid": pgtype.OIDOID, "text": pgtype.TextOID, "oid[]": pgtype.OIDArrayOID, "text[]": pgtype.TextArrayOID, "int[]": pgtype.Int4ArrayOID,
+		"oid": pgtype.OIDOID, "text": pgtype.TextOID, "oid[]": pgtype.OIDArrayOID, "text[]": pgtype.TextArrayOID,
+		"int[]": pgtype.Int4ArrayOID,
 	}
 	var oids []uint32
 	for _, m := range parameter.FindAllStringSubmatch(query, -1) {

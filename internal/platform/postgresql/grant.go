@@ -2,6 +2,7 @@ package postgresql
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -60,7 +61,12 @@ func (c *client) grantRights(ctx context.Context, tx pgx.Tx, a account, rights [
 		}
 	}
 	for _, s := range due {
-		if err := run(ctx, tx, s.class.grantStatement(s.object, s.privileges(), ident(a.name), s.option)); err != nil {
+		err := run(ctx, tx, s.class.grantStatement(s.object, s.privileges(), ident(a.name), s.option))
+		if sqlState(err) == codeLimitExceeded { // An access control list has to fit into one page of the catalog.
+			return fmt.Errorf("too many roles hold rights on %s directly; grant them to one role, and make the accounts "+
+				"members of it: %w", s.object, err)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -95,7 +95,8 @@ func (s *server) Open(t *testing.T) driver.Driver { return open(t, s.config()) }
 // targets makes one target each and returns SQL to prepare it, the entitlement, and how to grant it by hand.
 var targets = []func(n string) (prepare, entitlement, byHand string){
 	func(n string) (string, string, string) {
-		return "create table public." + n + " (a int, b int)", "table:public." + n + "#select", "grant select on public." + n + " to %s"
+		return "create table public." + n + " (a int, b int)", "table:public." + n + "#select",
+			"grant select on public." + n + " to %s"
 	},
 	func(n string) (string, string, string) {
 		return "create role " + n, "role:" + n, "grant " + n + " to %s"
@@ -109,13 +110,16 @@ var targets = []func(n string) (prepare, entitlement, byHand string){
 	},
 	func(n string) (string, string, string) {
 		return "create function public." + n + "(a int, text[]) returns int language sql as 'select 1'",
-			"function:public." + n + "(integer, text[])#execute", "grant execute on function public." + n + "(int, text[]) to %s"
+			"function:public." + n + "(integer, text[])#execute",
+			"grant execute on function public." + n + "(int, text[]) to %s"
 	},
 	func(n string) (string, string, string) {
-		return "create sequence public." + n, "sequence:public." + n + "#usage", "grant usage on sequence public." + n + " to %s"
+		return "create sequence public." + n, "sequence:public." + n + "#usage",
+			"grant usage on sequence public." + n + " to %s"
 	},
 	func(n string) (string, string, string) {
-		return "create type public." + n + " as enum ('x')", "type:public." + n + "#usage", "grant usage on type public." + n + " to %s"
+		return "create type public." + n + " as enum ('x')", "type:public." + n + "#usage",
+			"grant usage on type public." + n + " to %s"
 	},
 	func(n string) (string, string, string) {
 		return "create role " + n, "default_privilege:" + n + ".public.tables#select",

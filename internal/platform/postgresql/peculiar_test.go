@@ -2,7 +2,9 @@ package postgresql
 
 import (
 	"context"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,7 +158,8 @@ func TestDriftOfEverySort(t *testing.T) {
 		"grant usage, create on schema "+n+" to "+q,
 		"grant select, delete on "+n+".t to "+q, "grant insert on "+n+".t to "+q+" with grant option",
 		"grant update (b), references (a) on "+n+".t to "+q,
-		"create table "+n+".owned (id serial)", "alter table "+n+".owned owner to "+q,
+		// The second grant makes the server write down the owner's own rights, which are no entitlements.
+		"create table "+n+".owned (id serial)", "alter table "+n+".owned owner to "+q, "grant select on "+n+".owned to "+n,
 		"create policy mine on "+n+".t to "+q,
 		"grant connect, temporary on database "+ident(b.s.bed.Database)+" to "+q,
 		"grant set on parameter log_statement to "+q,
@@ -175,7 +178,9 @@ func TestDriftOfEverySort(t *testing.T) {
 		"default_privilege:"+n+".functions#execute", "default_privilege:"+n+"."+n+".tables#select",
 		"default_privilege:"+n+"."+n+".tables#select+grant",
 	)
-	err := b.c.Revoke(t.Context(), ref, parse(t, "owner:table "+n+".owned"))
+	err := b.c.Grant(t.Context(), ref, parse(t, "table:"+n+".owned#select"))
+	b.wantError(err, driver.Invalid, "owns the object")
+	err = b.c.Revoke(t.Context(), ref, parse(t, "owner:table "+n+".owned"))
 	b.wantError(err, driver.Unsupported, "OWNER TO")
 	b.s.exec(t, "alter table "+n+".owned owner to current_user", "drop policy mine on "+n+".t")
 	if err := b.c.Revoke(t.Context(), ref, b.read(ref).Entitlements); err != nil {
@@ -215,7 +220,8 @@ func TestRevokingATableKeepsItsColumns(t *testing.T) {
 	ref, n := b.account(), unique("columns_")
 	b.s.exec(t, "create table "+n+" (a int, b int)")
 	p := "public." + n
-	b.grant(ref, "table:"+p+"#select", "table:"+p+"#update", "column:"+p+".a#select", "column:"+p+".a#select+grant", "column:"+p+".b#update")
+	b.grant(ref, "table:"+p+"#select", "table:"+p+"#update", "column:"+p+".a#select", "column:"+p+".a#select+grant",
+		"column:"+p+".b#update")
 	b.revoke(ref, "table:"+p+"#select", "table:"+p+"#update")
 	b.wantHolds(ref, "column:"+p+".a#select", "column:"+p+".a#select+grant", "column:"+p+".b#update")
 	b.grant(ref, "table:"+p+"#select")
@@ -323,7 +329,8 @@ func TestExpiryEndsCredentials(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	ref := b.account()
-	later, sooner, past := time.Now().UTC().Add(48*time.Hour).Truncate(time.Second), time.Now().UTC().Add(24*time.Hour).Truncate(time.Second), time.Unix(1e9, 0)
+	now := time.Now().UTC().Truncate(time.Second)
+	later, sooner, past := now.Add(48*time.Hour), now.Add(24*time.Hour), time.Unix(1e9, 0)
 	issued := b.issue(ref, driver.IssueRequest{Label: "one", ExpiresAt: later})
 	for _, step := range []struct{ account, want time.Time }{{sooner, sooner}, {time.Time{}, later}, {past, past}} {
 		if err := b.c.UpdateAccount(t.Context(), ref, driver.AccountChange{ExpiresAt: &step.account}); err != nil {
@@ -352,11 +359,11 @@ func TestLongestName(t *testing.T) {
 	if got := b.read(ref); len(got.Credentials) != 2 || got.Name != name {
 		t.Errorf("read back %+v", got)
 	}
-	b.wantError(second2(b.c.CreateAccount(t.Context(), driver.AccountSpec{Name: name + "x"})), driver.Invalid, "64 bytes")
-	b.wantError(second2(b.c.ReadAccount(t.Context(), refNamed(name+"x"))), driver.NotFound)
+	b.wantError(failure(b.c.CreateAccount(t.Context(), driver.AccountSpec{Name: name + "x"})), driver.Invalid, "64 bytes")
+	b.wantError(failure(b.c.ReadAccount(t.Context(), refNamed(name+"x"))), driver.NotFound)
 }
 
-func second2[T any](_ T, err error) error { return err }
+func failure[T any](_ T, err error) error { return err }
 
 func TestOwnRoleIsProtected(t *testing.T) {
 	t.Parallel()
@@ -375,4 +382,85 @@ func TestOwnRoleIsProtected(t *testing.T) {
 	if got := b.read(ref).Status; got != nhi.Active {
 		t.Errorf("status is %q after a delete that could not begin", got)
 	}
+}
+
+// TestLoginsOfHardNames really logs in: the account's name is in the login's name and in its setting of the role.
+func TestLoginsOfHardNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, name := range []string{`Upper`, `"q"`, `it's \ $1`, `a b`, `é`, `x,y=z`} {
+		ref := b.accountNamed(unique("h-") + name)
+		issued := b.issue(ref, driver.IssueRequest{Label: name})
+		var acts string
+		if err := b.login(issued).QueryRow(t.Context(), "select current_user").Scan(&acts); err != nil || acts != ref.Name {
+			t.Errorf("a login of %q acts as %q (%v)", ref.Name, acts, err)
+		}
+	}
+}
+
+// TestRoleThatLooksLikeACredential checks that only our own comment makes a credential: others are accounts.
+func TestRoleThatLooksLikeACredential(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref := b.account()
+	foreign := account{role: role{name: ref.Name}}.loginName(loginSuffixes[0])
+	b.s.exec(t, "create role "+ident(foreign)+" login", "grant "+ident(ref.Name)+" to "+ident(foreign))
+	t.Cleanup(func() { b.s.exec(t, "drop role "+ident(foreign)) })
+	if got := b.read(refNamed(foreign)); got.Name != foreign {
+		t.Errorf("read %q", got.Name)
+	}
+	b.wantHolds(refNamed(foreign), "role:"+ref.Name)
+	if issued := b.issue(ref, driver.IssueRequest{Label: "1"}); issued.Login == foreign {
+		t.Errorf("the credential took the foreign role %q", foreign)
+	}
+	b.wantError(failure(b.c.Issue(t.Context(), ref, driver.IssueRequest{Label: "2"})), driver.Conflict, foreign)
+	if got := b.read(ref).Credentials; len(got) != 1 {
+		t.Errorf("credentials are %+v, want one", got)
+	}
+}
+
+// TestMembershipOfTwoGrantors matters from version 16 on, where both grants exist beside each other.
+func TestMembershipOfTwoGrantors(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref, n := b.account(), unique("group_")
+	b.s.exec(t, "create role "+n, "create role "+n+"_lead", "grant "+n+" to "+n+"_lead with admin option",
+		"grant "+n+" to "+ident(ref.Name), "set role "+n+"_lead; grant "+n+" to "+ident(ref.Name)+"; reset role")
+	b.wantHolds(ref, "role:"+n)
+	b.revoke(ref, "role:"+n)
+	b.wantHolds(ref)
+	b.s.exec(t, "drop role "+n+"_lead", "drop role "+n)
+}
+
+func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
+	host, port, err := net.SplitHostPort(listen(t, drain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, Config{
+		Host: host, Port: number, Database: "d", Username: "u", SSLMode: "disable", ConnectTimeout: 50 * time.Millisecond,
+	})
+	// Without the timeout this waits until the test binary is killed.
+	if _, err := d.Probe(t.Context()); d.Classify(err).Code != driver.Unavailable {
+		t.Errorf("probe of a server that does not answer: %v", err)
+	}
+}
+
+// TestConnectionLimit is the server's own refusal of one connection too many.
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ref := b.account()
+	change := driver.AccountChange{Settings: map[string]string{settingConnectionLimit: "1"}}
+	issued := b.issue(ref, driver.IssueRequest{Label: "1"})
+	if err := b.c.UpdateAccount(t.Context(), ref, change); err != nil {
+		t.Fatal(err)
+	}
+	b.login(issued)
+	b.wantError(b.c.Verify(t.Context(), issued.Login, issued.Secret), driver.Unavailable)
 }

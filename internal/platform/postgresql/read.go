@@ -113,15 +113,15 @@ func (c *client) Sweep(ctx context.Context, filter driver.SweepFilter, page func
 // find returns the account that ref addresses, NotFound if there is none.
 func (c *client) find(ctx context.Context, tx pgx.Tx, ref nhi.Ref) (account, error) {
 	oid, name := uint64(0), ref.Name
-	if ref.ID != "" {
+	switch {
+	case ref.ID != "":
 		var err error
 		if oid, err = strconv.ParseUint(ref.ID, 10, 32); err != nil || oid == 0 {
 			return account{}, driver.Errorf(driver.Invalid, "%q is not the id of a PostgreSQL role", ref.ID)
 		}
 		name = ""
-	} else if err := Spec().CheckName(name); err != nil {
-		// No account can have the name, and the server must not be asked about a shortened one.
-		return account{}, driver.Errorf(driver.NotFound, "%w", err)
+	case name == "":
+		return account{}, driver.Errorf(driver.Invalid, "an account without a name and an id cannot be looked up")
 	}
 	found, err := c.accounts(ctx, tx, uint32(oid), name)
 	if err != nil {
@@ -185,7 +185,8 @@ func group(roles []role, own uint32, wanted func(role) bool) []account {
 func scanRole(row pgx.CollectableRow) (r role, self bool, err error) {
 	var until *time.Time
 	var password *bool
-	err = row.Scan(&r.oid, &r.name, &r.account, &r.canLogin, &r.attributes, &r.connLimit, &until, &r.comment, &password, &self)
+	err = row.Scan(&r.oid, &r.name, &r.account, &r.canLogin, &r.attributes, &r.connLimit, &until, &r.comment, &password,
+		&self)
 	if until != nil {
 		r.validUntil = until.UTC()
 	}

@@ -100,7 +100,8 @@ func (c *client) databasesOf(ctx context.Context, roles []role) ([]string, error
 }
 
 // handOver makes nothing in the database depend on roles, in one transaction. DROP OWNED comes last, when nothing is
-// owned any more: then it only takes rights away.
+// owned any more: then it only takes rights away, and the roles out of row-level security policies (a policy that names
+// nobody else goes, too: it would apply to nobody).
 func handOver(ctx context.Context, db beginner, roles []role, heir string) error {
 	return writeIn(ctx, db, func(tx pgx.Tx) error {
 		left, err := stillThere(ctx, tx, roles)

@@ -129,7 +129,8 @@ func (s statement) revoke(ctx context.Context, tx pgx.Tx) error {
 	err = run(ctx, tx, s.class.revokeStatement(s.object, s.privileges(), ident(s.grantee.name), s.option))
 	if err != nil {
 		if sqlState(err) == codeDependentPrivileges {
-			return fmt.Errorf("role %q has passed rights on %s on to others; revoke those first: %w", s.grantee.name, s.object, err)
+			return fmt.Errorf("role %q has passed rights on %s on to others; revoke those first: %w",
+				s.grantee.name, s.object, err)
 		}
 		return err
 	}

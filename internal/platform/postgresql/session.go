@@ -43,8 +43,8 @@ func (c *client) endSessions(ctx context.Context, roles []role) error {
 	defer tick.Stop()
 	for {
 		var left int
-		err := c.pool.QueryRow(ctx, "select count(*) from pg_stat_activity where pid = any($1::int[]) and usesysid = any($2::oid[])",
-			pids, oidsOf(roles)).Scan(&left)
+		err := c.pool.QueryRow(ctx, `select count(*) from pg_catalog.pg_stat_activity
+			where pid = any($1::int[]) and usesysid = any($2::oid[])`, pids, oidsOf(roles)).Scan(&left)
 		if err != nil || left == 0 {
 			return err
 		}
@@ -58,7 +58,7 @@ func (c *client) endSessions(ctx context.Context, roles []role) error {
 
 // terminate tells all sessions of the roles to end and returns their process ids.
 func (c *client) terminate(ctx context.Context, roles []role) ([]int32, error) {
-	const sessions = " from pg_stat_activity where usesysid = any($1::oid[])"
+	const sessions = " from pg_catalog.pg_stat_activity where usesysid = any($1::oid[])"
 	var live bool
 	if err := c.pool.QueryRow(ctx, "select exists (select"+sessions+")", oidsOf(roles)).Scan(&live); err != nil || !live {
 		return nil, err

@@ -99,7 +99,8 @@ func canonicalName(e nhi.Entitlement) (nhi.Entitlement, error) {
 func canonicalAttribute(e nhi.Entitlement) (nhi.Entitlement, error) {
 	e.Target = strings.ToLower(e.Target)
 	if !slices.Contains(attributes(), e.Target) {
-		return nhi.Entitlement{}, fmt.Errorf("there is no such role attribute; write one of %s", strings.Join(attributes(), ", "))
+		return nhi.Entitlement{}, fmt.Errorf("there is no such role attribute; write one of %s",
+			strings.Join(attributes(), ", "))
 	}
 	return e, nil
 }

@@ -3,6 +3,7 @@ package scim
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,7 +16,13 @@ import (
 )
 
 // maxStepsBack bounds how often paging by index goes back because the list changed under it.
-const maxStepsBack = 20
+const maxStepsBack = 100
+
+// maxRounds bounds how often a list with a wrong sum is read.
+const maxRounds = 3
+
+// maxRestarts bounds how often paging by token begins again.
+const maxRestarts = 5
 
 // listResponse is one page.
 type listResponse struct {
@@ -56,14 +63,36 @@ type lister[T resource] struct {
 	query url.Values
 	size  int
 	page  func([]T) error
-	seen  map[string]bool
+	seen  map[string]bool // Handed over.
+	round map[string]bool // Seen since the list was begun, the last time.
 }
+
+// incompleteError says that the sum of the pages is not what was announced.
+type incompleteError struct {
+	*rest.ContentError
+}
+
+// Unwrap returns the error as it is classified.
+func (e *incompleteError) Unwrap() error { return e.ContentError }
 
 // list calls page for each page of a collection. It returns nil only if the list is complete: a page that is missing,
 // repeated or shorter than announced is an error. No resource comes twice.
 func list[T resource](ctx context.Context, d *Driver, f features, path string, query url.Values, page func([]T) error) error {
 	l := &lister[T]{d: d, path: path, query: query, size: f.pageSize, page: page, seen: map[string]bool{}}
-	switch f.paging {
+	for attempt := 1; ; attempt++ {
+		l.round = map[string]bool{}
+		err := l.once(ctx, f.paging)
+		// One resource that came and one that went meanwhile look like a missing one: only a sum that is wrong every time
+		// is the service's fault.
+		var incomplete *incompleteError
+		if !errors.As(err, &incomplete) || attempt == maxRounds {
+			return err
+		}
+	}
+}
+
+func (l *lister[T]) once(ctx context.Context, by paging) error {
+	switch by {
 	case byCursor:
 		return l.follow(ctx, "cursor", "", func(r listResponse) string { return r.NextCursor })
 	case byID:
@@ -108,26 +137,29 @@ func (l *lister[T]) fetch(ctx context.Context, position url.Values) (listRespons
 	return r, resources, nil
 }
 
-// emit hands over what is new and reports how much that is.
+// emit hands over what is new and reports how much of it is new in this round.
 func (l *lister[T]) emit(resources []T) (int, error) {
+	before := len(l.round)
 	fresh := make([]T, 0, len(resources))
 	for _, r := range resources {
-		if id := idOf(r); !l.seen[id] {
+		id := idOf(r)
+		l.round[id] = true
+		if !l.seen[id] {
 			l.seen[id] = true
 			fresh = append(fresh, r)
 		}
 	}
 	if len(fresh) == 0 {
-		return 0, nil
+		return len(l.round) - before, nil
 	}
-	return len(fresh), l.page(fresh)
+	return len(l.round) - before, l.page(fresh)
 }
 
-// count pages by index. Each page after the first begins with the last resource of the page before: if it is not there,
-// resources were removed meanwhile and others may have moved to where we were already, so it goes back until it meets
-// what it has seen.
+// count pages by index. Each page overlaps the one before: if none of its resources was seen, resources were removed
+// meanwhile and others may have moved to where we were already, so it goes back, further each time, until it meets what
+// it has seen.
 func (l *lister[T]) count(ctx context.Context) error {
-	start, last, stepsBack, steady, total := 1, "", 0, true, -1
+	start, overlaps, stepsBack, back, steady, total := 1, false, 0, l.size, true, -1
 	for {
 		r, resources, err := l.fetch(ctx, url.Values{"startIndex": {strconv.Itoa(start)}})
 		if err != nil {
@@ -138,13 +170,14 @@ func (l *lister[T]) count(ctx context.Context) error {
 		}
 		steady = steady && (total < 0 || total == *r.TotalResults)
 		total = *r.TotalResults
-		if !l.joins(start, last, resources) {
+		if overlaps && start > 1 && !slices.ContainsFunc(resources, func(r T) bool { return l.round[idOf(r)] }) {
 			if stepsBack++; stepsBack > maxStepsBack {
 				return driver.Errorf(driver.Unavailable, "the list of %s changes too fast to be read", l.path)
 			}
-			start, last, steady = max(1, start-l.size), anySeen, false
+			start, back, steady = max(1, start-back), 2*back, false
 			continue
 		}
+		back = l.size
 		fresh, err := l.emit(resources)
 		if err != nil {
 			return err
@@ -156,26 +189,8 @@ func (l *lister[T]) count(ctx context.Context) error {
 		if len(resources) == 0 || fresh == 0 && steady {
 			return &rest.ContentError{Reason: fmt.Sprintf("has no further %s at %d of %d announced", l.path, start, total)}
 		}
-		start, last = end+1, ""
-		if len(resources) > 1 {
-			start, last = end, idOf(resources[len(resources)-1])
-		}
-	}
-}
-
-// anySeen stands for any resource that was on an earlier page.
-const anySeen = "*"
-
-// joins reports whether a page continues what was read. last is the id that it has to begin with, anySeen, or "" for
-// pages that begin where the one before ended.
-func (l *lister[T]) joins(start int, last string, resources []T) bool {
-	switch {
-	case start == 1 || last == "":
-		return true
-	case last == anySeen:
-		return slices.ContainsFunc(resources, func(r T) bool { return l.seen[idOf(r)] })
-	default:
-		return len(resources) > 0 && idOf(resources[0]) == last
+		overlap := min(max(1, len(resources)/10), len(resources)-1)
+		start, overlaps = end+1-overlap, overlap > 0
 	}
 }
 
@@ -189,11 +204,18 @@ func (l *lister[T]) checkIndex(r listResponse, start, n int) error {
 	return nil
 }
 
-// follow pages by a token that leads from each page to the next.
+// follow pages by a token that leads from each page to the next. A token that is no longer good (it expired, or what it
+// stood for was deleted) means beginning again: what was handed over already is left out then.
 func (l *lister[T]) follow(ctx context.Context, parameter, first string, next func(listResponse) string) error {
-	visited, token, steady, total := map[string]bool{}, first, true, -1
+	visited, token, restarts, steady, total := map[string]bool{}, first, 0, true, -1
 	for {
 		r, resources, err := l.fetch(ctx, url.Values{parameter: {token}})
+		if token != first && restarts < maxRestarts && isScimType(err, "expiredCursor", "invalidCursor", "invalidValue") {
+			restarts, token, steady = restarts+1, first, false
+			clear(visited)
+			clear(l.round)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -217,8 +239,8 @@ func (l *lister[T]) follow(ctx context.Context, parameter, first string, next fu
 
 // whole checks the sum. It can only be held against a total that did not change meanwhile.
 func (l *lister[T]) whole(total int, steady bool) error {
-	if total > len(l.seen) && steady {
-		return &rest.ContentError{Reason: fmt.Sprintf("lists %d of %d %s", len(l.seen), total, l.path)}
+	if total > len(l.round) && steady {
+		return &incompleteError{&rest.ContentError{Reason: fmt.Sprintf("lists %d of %d %s", len(l.round), total, l.path)}}
 	}
 	return nil
 }

@@ -226,7 +226,8 @@ func unexpectedStatus(r request, response *api.Response) error {
 	if response.StatusCode == http.StatusTooManyRequests {
 		verdict = driver.Verdict{Code: driver.RateLimited, RetryAfter: retryAfter(response.Header)}
 	}
-	return &driver.Error{Verdict: verdict, Err: fmt.Errorf("%s %s was answered with status %d", r.method, r.path, response.StatusCode)}
+	err := fmt.Errorf("%s %s was answered with status %d", r.method, r.path, response.StatusCode)
+	return &driver.Error{Verdict: verdict, Err: err}
 }
 
 func send(ctx context.Context, logical *api.Logical, r request) (*api.Response, error) {

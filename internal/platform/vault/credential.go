@@ -74,7 +74,8 @@ func (d *vaultDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Iss
 		return driver.Issued{}, err
 	}
 	if !f.hasRole {
-		return driver.Issued{}, driver.Errorf(driver.Conflict, "the AppRole of account %q is missing; resume the account first", f.ref.Name)
+		return driver.Issued{}, driver.Errorf(driver.Conflict,
+			"the AppRole of account %q is missing; resume the account first", f.ref.Name)
 	}
 	metadata, err := json.Marshal(map[string]string{labelKey: request.Label})
 	if err != nil {

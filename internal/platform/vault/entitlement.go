@@ -214,7 +214,9 @@ func (d *vaultDriver) setMember(ctx context.Context, name, entityID string, memb
 	if member {
 		members = append(members, entityID)
 	}
-	if err := d.conn.write(ctx, "identity/group/id/"+g.ID, groupRequest{MemberEntityIDs: slices.Concat([]string{}, members)}); err != nil {
+	// Concat, so that no member is sent as an empty list and not as null.
+	in := groupRequest{MemberEntityIDs: slices.Concat([]string{}, members)}
+	if err := d.conn.write(ctx, "identity/group/id/"+g.ID, in); err != nil {
 		return err
 	}
 	after, err := d.lookupGroup(ctx, lookupRequest{ID: g.ID})

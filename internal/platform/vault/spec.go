@@ -80,13 +80,13 @@ func checkAccountName(name string) error {
 		return fmt.Errorf("it is longer than %d characters", maxName)
 	}
 	if strings.Contains(name, "..") {
-		return errors.New(`Vault serves no path with ".." in it; write a single dot`)
+		return errors.New(`it has ".." in it, which Vault serves in no path; write a single dot`)
 	}
 	if namePattern.MatchString(name) {
 		return nil
 	}
 	if lower := strings.ToLower(name); namePattern.MatchString(lower) {
-		return fmt.Errorf("Vault keeps AppRole names in lower case; write %q", lower)
+		return fmt.Errorf("names of AppRoles are kept in lower case; write %q", lower)
 	}
 	return errors.New("an AppRole name has lower-case letters, digits, '_', '-' and '.', and neither begins nor ends with '-' or '.'")
 }
@@ -95,11 +95,11 @@ func checkAccountName(name string) error {
 func canonicalPolicy(e nhi.Entitlement) (nhi.Entitlement, error) {
 	switch lower := strings.ToLower(e.Target); {
 	case lower == "root":
-		return e, errors.New("Vault attaches the root policy to root tokens only; name another policy")
+		return e, errors.New("only root tokens have the root policy; name another policy")
 	case lower == defaultPolicy:
 		return e, errors.New("every token has the default policy; leave it out")
 	case !cleanPath(lower):
-		return e, errors.New("Vault serves no policy with '..', a comma, an invisible character or an empty part between slashes in its name")
+		return e, errors.New("no policy can have '..', a comma, an invisible character or an empty part between slashes in its name")
 	default:
 		e.Target = lower
 		return e, nil

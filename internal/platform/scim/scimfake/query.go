@@ -77,8 +77,9 @@ func pageByIndex(found []*stored, text string, count int, answer attributes) ([]
 	return found[from:min(from+count, len(found))], nil
 }
 
-// pageByID pages with startId and nextId; the last page leads to "end".
+// pageByID pages in the order of ids with startId and nextId; the last page leads to "end".
 func (s *Server) pageByID(found []*stored, id string, count int, answer attributes) ([]*stored, *problem) {
+	slices.SortFunc(found, func(a, b *stored) int { return strings.Compare(a.id(), b.id()) })
 	from := 0
 	if id != "initial" {
 		if from = slices.IndexFunc(found, func(r *stored) bool { return r.id() == id }); from < 0 {

@@ -1,0 +1,6 @@
+import {
+  to = nhi_grant.billing_agent
+  identity = {
+    identity = "billing-agent"
+  }
+}

@@ -1,0 +1,6 @@
+import {
+  to = nhi_identity.billing_agent
+  identity = {
+    name = "billing-agent"
+  }
+}

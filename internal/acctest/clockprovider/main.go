@@ -1,0 +1,27 @@
+// Command clockprovider is the provider with a clock that tests can move: NHI_ACC_CLOCK is how much later it believes
+// to be.
+package main
+
+import (
+	"context"
+	"log"
+	"os"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/provider"
+)
+
+func main() {
+	later, err := time.ParseDuration(os.Getenv("NHI_ACC_CLOCK"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	now := func() time.Time { return time.Now().Add(later) }
+	err = providerserver.Serve(context.Background(), provider.New("test", now),
+		providerserver.ServeOpts{Address: "registry.terraform.io/nhi-labs/nhi"})
+	if err != nil {
+		log.Fatal(err)
+	}
+}

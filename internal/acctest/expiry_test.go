@@ -1,0 +1,56 @@
+package acctest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// The date on which things expire in these tests, and a clock that is past it.
+const (
+	expiryDate = "2100-01-01T00:00:00Z"
+	afterwards = 100 * 365 * 24 * time.Hour
+)
+
+// Once an identity has expired, the next plan suspends it; its date can be moved on.
+func TestIdentityExpires(t *testing.T) {
+	s := sandboxSite(t, "warehouse")
+	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}, extra: `  expires_at = "` + expiryDate + `"`}
+	w := c.workspace(t)
+	w.Apply()
+	if got := s.account("agent").ExpiresAt.UTC().Format(time.RFC3339); got != expiryDate {
+		t.Errorf("native expiry %s, want %s", got, expiryDate)
+	}
+	w.MoveClock(afterwards)
+	w.Plan(exitChanges).Has(t, `"active" -> "suspended"`)
+	w.Apply()
+	if status := s.account("agent").Status; status != nhi.Suspended {
+		t.Errorf("status %s", status)
+	}
+	s.holds("agent", s.texts(0)...)
+	c.extra = `  expires_at = "2199-01-01T00:00:00Z"`
+	w.Configure(c.hcl())
+	w.Apply()
+	if status := s.account("agent").Status; status != nhi.Active {
+		t.Errorf("status %s", status)
+	}
+}
+
+// Once a grant has expired, the next plan says what it revokes; what is granted again by hand shows again.
+func TestGrantExpires(t *testing.T) {
+	s := sandboxSite(t, "warehouse")
+	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}, extraGrant: `  expires_at = "` + expiryDate + `"`}
+	w := c.workspace(t)
+	w.Apply()
+	s.holds("agent", s.texts(0, 1)...)
+	w.MoveClock(afterwards)
+	w.Plan(exitChanges).Has(t, `"active" -> "expired"`, "warehouse: revoke "+s.entitlements[0]+" (expired)")
+	w.Apply()
+	s.holds("agent")
+	s.grantByHand("agent", s.entitlements[0])
+	w.Plan(exitChanges).Has(t, "warehouse: revoke "+s.entitlements[0]+" (expired)")
+	w.Apply()
+	s.holds("agent")
+	w.Destroy()
+}

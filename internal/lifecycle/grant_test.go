@@ -1,0 +1,302 @@
+package lifecycle_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// holders makes the accounts of settledIdentity, each holding something already.
+func holders(t *testing.T, w *world) {
+	create(t, w, settledIdentity())
+	for _, m := range w.all {
+		m.edit("billing", func(a *nhi.Account) { a.Entitlements = roles("before", "kept") })
+	}
+}
+
+func onAll(names ...string) lifecycle.Entitlements {
+	return lifecycle.Entitlements{"a": roles(names...), "b": roles(names...), "c": roles(names...)}
+}
+
+func grant(declared lifecycle.Entitlements) lifecycle.Grant {
+	return lifecycle.Grant{Identity: "billing", Declared: declared, Exclusive: true}
+}
+
+// wantHeld fails the test unless the accounts on every platform hold exactly this.
+func wantHeld(t *testing.T, w *world, names ...string) {
+	t.Helper()
+	for platform, accounts := range w.own() {
+		if diff := cmp.Diff(nhi.Texts(roles(names...)), nhi.Texts(accounts[0].Entitlements)); diff != "" {
+			t.Errorf("held on %s (-want +got):\n%s", platform, diff)
+		}
+	}
+}
+
+func TestCreateGrantIsAllOrNothing(t *testing.T) {
+	declared := onAll("before", "new1", "new2")
+	disturb(t, []mode{refused, lost, cancelled, dead, panics}, holders, func(t *testing.T, ctx context.Context, w *world, f fault) {
+		left, problems := lifecycle.CreateGrant(ctx, w.fleet(), grant(declared))
+		f.checkProblems(t, problems)
+		f.settleIn(w)
+		if len(problems) == 0 {
+			if diff := cmp.Diff(declared, left); diff != "" || *f.reached && f.mode != cancelled {
+				t.Errorf("recorded (-want +got):\n%s", diff)
+			}
+			wantHeld(t, w, "before", "kept", "new1", "new2")
+			return
+		}
+		if f.mode != dead {
+			if len(left) > 0 {
+				t.Errorf("left %v", left)
+			}
+			wantHeld(t, w, "before", "kept")
+			return
+		}
+		for platform, accounts := range w.own() {
+			surplus := nhi.Without(accounts[0].Entitlements, roles("before", "kept"))
+			if len(nhi.Without(surplus, left[platform])) > 0 || platform != f.platform && len(left[platform])+len(surplus) > 0 {
+				t.Errorf("%s holds %v too many, recorded are %v", platform, surplus, left[platform])
+			}
+		}
+		_, problems = lifecycle.DeleteGrant(t.Context(), w.fleet(), grant(nil), left, nil)
+		must(t, problems)
+		wantHeld(t, w, "before", "kept")
+	})
+}
+
+func TestCreateGrantRefuses(t *testing.T) {
+	for name, want := range map[string]string{"bystander": "is managed by nobody", "foreign": `belongs to the stack "other"`, "nobody": "no account"} {
+		w := newWorld()
+		holders(t, w)
+		g := grant(onAll("new"))
+		g.AccountNames = map[string]string{"b": name}
+		left, problems := lifecycle.CreateGrant(t.Context(), w.fleet(), g)
+		if len(problems) != 1 || problems[0].Platform != "b" || !strings.Contains(problems.Error(), want) || len(left) > 0 {
+			t.Errorf("%s: left %v, problems %v", name, left, problems)
+		}
+		wantHeld(t, w, "before", "kept")
+		w.checkForeign(t)
+	}
+}
+
+// TestPlatformsThatLie accept everything and do nothing.
+func TestPlatformsThatLie(t *testing.T) {
+	for op, want := range map[string]string{"grant": "does not show role:new", "revoke": "it still holds role:before"} {
+		w := newWorld()
+		holders(t, w)
+		undo := func() {}
+		w.a.refuse = func(called string) error {
+			undo()
+			undo = func() {}
+			if called == op {
+				before, _ := w.a.find(nhi.Ref{Name: "billing"})
+				undo = func() {
+					now, _ := w.a.find(nhi.Ref{Name: "billing"})
+					if op == "grant" {
+						now.Entitlements = nhi.Without(now.Entitlements, roles("new"))
+					} else {
+						now.Entitlements = nhi.Union(now.Entitlements, before.Entitlements)
+					}
+					w.a.accounts[now.ID] = now
+				}
+			}
+			return nil
+		}
+		_, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("before"), nil)
+		if len(problems) != 1 || problems[0].Platform != "a" || !strings.Contains(problems.Error(), want) {
+			t.Errorf("%s: problems %v", op, problems)
+		}
+	}
+}
+
+func TestUpdateGrantRevokesOnlyWhatWasShown(t *testing.T) {
+	disturb(t, []mode{refused, lost, cancelled, dead, panics}, func(t *testing.T, w *world) {
+		holders(t, w)
+		for _, m := range w.all {
+			m.edit("billing", func(a *nhi.Account) { a.Entitlements = roles("before", "kept", "late", "other") })
+		}
+	}, func(t *testing.T, ctx context.Context, w *world, f fault) {
+		g, shown := grant(onAll("kept", "new")), onAll("before", "kept", "other")
+		g.Tolerated = onAll("other")
+		want := []string{"kept", "late", "new", "other"}
+		now, problems := lifecycle.UpdateGrant(ctx, w.fleet(), g, shown, nil)
+		f.checkProblems(t, problems)
+		f.settleIn(w)
+		for platform, accounts := range w.own() {
+			held := accounts[0].Entitlements
+			if !slices.Contains(problems.Platforms(), platform) {
+				if !slices.Equal(held, roles(want...)) || !slices.Equal(now[platform], roles("kept", "new")) {
+					t.Errorf("%s holds %v, recorded are %v", platform, held, now[platform])
+				}
+				continue
+			}
+			// What we did is recorded, and what has to be revoked is, too; else nobody would look for it.
+			if lost := nhi.Without(nhi.Intersect(held, roles("before", "kept", "new")), now[platform]); len(lost) > 0 && f.mode != panics {
+				t.Errorf("%s holds %v, but recorded are %v", platform, held, now[platform])
+			}
+		}
+		now, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), g, now, nil)
+		must(t, problems)
+		if diff := cmp.Diff(onAll("kept", "new"), now); diff != "" {
+			t.Errorf("recorded (-want +got):\n%s", diff)
+		}
+		wantHeld(t, w, want...)
+	})
+}
+
+func TestGrantBeforeRevoke(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	w.disarm()
+	_, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("before"), nil)
+	must(t, problems)
+	if got := strings.Join(w.a.ops, " "); got != "probe read grant revoke read" {
+		t.Errorf("operations: %s", got)
+	}
+	w.disarm()
+	_, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("new"), nil)
+	must(t, problems)
+	if got := strings.Join(w.a.ops, " "); got != "probe read" {
+		t.Errorf("operations when there is nothing to do: %s", got)
+	}
+}
+
+func TestDeleteGrant(t *testing.T) {
+	disturb(t, []mode{refused, lost, cancelled, dead, panics}, holders, func(t *testing.T, ctx context.Context, w *world, f fault) {
+		left, problems := lifecycle.DeleteGrant(ctx, w.fleet(), grant(onAll("before")), onAll("before"), nil)
+		f.checkProblems(t, problems)
+		f.settleIn(w)
+		if diff := cmp.Diff(problems.Platforms(), names(left)); diff != "" {
+			t.Errorf("left (-problems +left):\n%s", diff)
+		}
+		left, problems = lifecycle.DeleteGrant(t.Context(), w.fleet(), grant(onAll("before")), left, nil)
+		if must(t, problems); len(left) > 0 {
+			t.Errorf("left %v", left)
+		}
+		wantHeld(t, w, "kept")
+	})
+}
+
+func TestGrantOfAnAccountThatIsGone(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	w.b.drop("billing")
+	left, problems := lifecycle.DeleteGrant(t.Context(), w.fleet(), grant(nil), onAll("before"), nil)
+	if must(t, problems); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	_, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("before")), onAll("before"), nil)
+	if len(problems) != 1 || problems[0].Platform != "b" || driver.CodeOf(problems[0].Err) != driver.NotFound {
+		t.Errorf("problems %v", problems)
+	}
+	seen, problems := lifecycle.ObserveGrant(t.Context(), w.fleet(), grant(onAll("before")), onAll("before"), nil)
+	must(t, problems)
+	if len(seen.Visible["b"]) > 0 {
+		t.Errorf("seen %v", seen.Visible)
+	}
+}
+
+func TestGrantOfAnotherStacksAccount(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	w.b.edit("billing", func(a *nhi.Account) { a.Mark = theirs })
+	before := w.b.all()
+	g, shown := grant(onAll("new")), onAll("before")
+	_, updating := lifecycle.UpdateGrant(t.Context(), w.fleet(), g, shown, nil)
+	left, deleting := lifecycle.DeleteGrant(t.Context(), w.fleet(), g, shown, nil)
+	_, observing := lifecycle.ObserveGrant(t.Context(), w.fleet(), g, shown, nil)
+	for how, problems := range map[string]lifecycle.Problems{"update": updating, "delete": deleting, "observe": observing} {
+		if len(problems) != 1 || problems[0].Platform != "b" || !strings.Contains(problems.Error(), `belongs to the stack "other"`) {
+			t.Errorf("%s: %v", how, problems)
+		}
+	}
+	if diff := cmp.Diff(before, w.b.all()); diff != "" || !slices.Equal(left["b"], roles("before")) {
+		t.Errorf("left %v (-before +after):\n%s", left, diff)
+	}
+}
+
+// TestGrantReachesANewPlatform: an update that names a platform for the first time is a creation there.
+func TestGrantReachesANewPlatform(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	w.b.edit("billing", func(a *nhi.Account) { a.Mark = nhi.Mark{} })
+	shown := lifecycle.Entitlements{"a": roles("before")}
+	now, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), shown, nil)
+	if len(problems) != 1 || problems[0].Platform != "b" || !strings.Contains(problems.Error(), "is managed by nobody") {
+		t.Errorf("problems %v", problems)
+	}
+	if _, recorded := now["b"]; recorded || !slices.Equal(w.own()["b"][0].Entitlements, roles("before", "kept")) {
+		t.Errorf("recorded %v; b holds %v", now, w.own()["b"])
+	}
+	if !slices.Equal(w.own()["c"][0].Entitlements, roles("before", "kept", "new")) {
+		t.Errorf("c holds %v", w.own()["c"])
+	}
+}
+
+func TestExpiredGrant(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	g := grant(onAll("before"))
+	g.Exclusive, g.Expired = false, true
+	seen, problems := lifecycle.ObserveGrant(t.Context(), w.fleet(), g, onAll("before"), nil)
+	must(t, problems)
+	if diff := cmp.Diff(lifecycle.GrantObservation{Visible: onAll("before"), Pending: []string{
+		"a: revoke role:before (expired)", "b: revoke role:before (expired)", "c: revoke role:before (expired)",
+	}}, seen); diff != "" {
+		t.Errorf("seen (-want +got):\n%s", diff)
+	}
+	w.b.drop("billing") // who is gone holds nothing
+	now, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), g, onAll("before"), nil)
+	must(t, problems)
+	if diff := cmp.Diff(onAll("before"), now); diff != "" {
+		t.Errorf("recorded (-want +got):\n%s", diff)
+	}
+	wantHeld(t, w, "kept")
+	seen, problems = lifecycle.ObserveGrant(t.Context(), w.fleet(), g, now, nil)
+	if must(t, problems); len(seen.Pending) > 0 {
+		t.Errorf("pending %v", seen.Pending)
+	}
+	if now, problems := lifecycle.CreateGrant(t.Context(), w.fleet(), g); len(problems) > 0 || !cmp.Equal(now, g.Declared) {
+		t.Errorf("creation: %v, %v", now, problems)
+	}
+	wantHeld(t, w, "kept")
+}
+
+func TestObserveGrant(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		exclusive bool
+		tolerated lifecycle.Entitlements
+		want      []string
+	}{
+		{"exclusive", true, nil, []string{"before", "kept"}},
+		{"exclusive, tolerating", true, onAll("kept", "before"), []string{"before"}},
+		{"not exclusive", false, nil, []string{"before"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			holders(t, w)
+			g := lifecycle.Grant{Identity: "billing", Tolerated: test.tolerated, Exclusive: test.exclusive}
+			seen, problems := lifecycle.ObserveGrant(t.Context(), w.fleet("c"), g, onAll("before", "vanished"), nil)
+			must(t, problems)
+			if diff := cmp.Diff(lifecycle.Entitlements{"a": roles(test.want...), "b": roles(test.want...)}, seen.Visible); diff != "" {
+				t.Errorf("visible (-want +got):\n%s", diff)
+			}
+		})
+	}
+	disturb(t, []mode{refused, panics, cancelled}, holders, func(t *testing.T, ctx context.Context, w *world, f fault) {
+		seen, problems := lifecycle.ObserveGrant(ctx, w.fleet(), grant(nil), onAll("before"), nil)
+		f.checkProblems(t, problems)
+		f.settleIn(w)
+		if len(seen.Visible)+len(problems) != 3 {
+			t.Errorf("visible %v, problems %v", seen.Visible, problems)
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package lifecycle_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+func TestLocate(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		prepare func(w *world)
+		names   map[string]string
+		want    map[string]string // account names
+		problem string
+	}{
+		{"nothing", func(*world) {}, nil, map[string]string{}, ""},
+		{"by mark, under any name", func(w *world) {
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "T_1"}, Mark: ours})
+			w.b.put(nhi.Account{Ref: nhi.Ref{Name: "T_2"}, Mark: ours})
+			w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}}) // the mark counts more than the name
+		}, nil, map[string]string{"a": "T_1", "b": "T_2"}, ""},
+		{"by its own name", func(w *world) {
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
+			w.c.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours})
+		}, nil, map[string]string{"a": "billing", "c": "billing"}, ""},
+		{"not what belongs to others", func(w *world) {
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: theirs})
+			w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: nhi.Mark{Stack: "payments", Identity: "sibling"}})
+		}, nil, map[string]string{}, ""},
+		{"two with the mark", func(w *world) {
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "T_1"}, Mark: ours})
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "T_2"}, Mark: ours})
+		}, nil, map[string]string{}, "2 accounts on platform"},
+		{"by given names only", func(w *world) {
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "svc"}})
+			w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
+		}, map[string]string{"a": "svc"}, map[string]string{"a": "svc"}, ""},
+		{"a given name that is not there", func(*world) {}, map[string]string{"a": "svc"}, map[string]string{}, "no account"},
+		{"a given name of another stack", func(*world) {}, map[string]string{"a": "foreign"}, map[string]string{}, `belongs to the stack "other"`},
+		{"a platform that is not there", func(*world) {}, map[string]string{"x": "svc"}, map[string]string{}, `no platform is named "x"`},
+		{"a platform that does not answer", func(w *world) {
+			w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
+			w.a.refuse = func(op string) error {
+				if op == "sweep" {
+					return errRefused
+				}
+				return nil
+			}
+		}, nil, map[string]string{"b": "billing"}, "scripted refusal"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			test.prepare(w)
+			before := w.snapshot()
+			records, problems := lifecycle.Locate(t.Context(), w.fleet(), "billing", test.names)
+			got := map[string]string{}
+			for platform, r := range records {
+				got[platform] = r.Name
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+			if (len(problems) > 0) != (test.problem != "") || !strings.Contains(problems.Error(), test.problem) {
+				t.Errorf("problems %v, want %q", problems, test.problem)
+			}
+			if diff := cmp.Diff(before, w.snapshot()); diff != "" {
+				t.Errorf("locating changed something (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReadAll(t *testing.T) {
+	w := newWorld()
+	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Entitlements: roles("x", "y")})
+	w.c.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
+	records, held, problems := lifecycle.ReadAll(t.Context(), w.fleet(), "billing", nil)
+	must(t, problems)
+	if diff := cmp.Diff([]string{"a", "c"}, names(records)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(lifecycle.Entitlements{"a": roles("x", "y"), "c": nil}, held); diff != "" {
+		t.Errorf("held (-want +got):\n%s", diff)
+	}
+}
+
+func TestTarget(t *testing.T) {
+	w := newWorld()
+	id, lacking, err := lifecycle.Target(t.Context(), w.fleet(), "a")
+	if id != "target-a" || len(lacking) > 0 || err != nil {
+		t.Errorf("%q, %q, %v", id, lacking, err)
+	}
+	if _, _, err := lifecycle.Target(t.Context(), w.fleet(), "x"); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,117 @@
+// Command bench compares what a plan, an apply and a destroy cost with this provider and with one of the same shape that
+// does nothing.
+//
+//	cd tools && go run ./bench -n 100,300
+//
+// Each round runs both providers one after the other, so that whatever else the machine does falls on both. Compare the
+// ratios; the seconds are those of the machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	sizes     []int
+	shapes    []string
+	latencies []time.Duration
+	rounds    int
+	cli       string
+	out       string
+	profile   string
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var sizes, shapes, latencies string
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&sizes, "n", "100", "numbers of identities, separated by commas")
+	flags.StringVar(&shapes, "shapes", "count,for_each", "shapes of the configuration: count, for_each")
+	flags.StringVar(&latencies, "latency", "0", "times that a platform takes to answer, such as 0,20ms,100ms; with 0 the platforms are "+
+		"sandbox files, else SCIM services")
+	flags.IntVar(&o.rounds, "rounds", 1, "how often each is measured; the medians are printed")
+	flags.StringVar(&o.cli, "cli", "", "path of Terraform or OpenTofu; by default what is on PATH")
+	flags.StringVar(&o.out, "out", "", "a file to write the table to as well")
+	flags.StringVar(&o.profile, "profile", "", "a directory for the providers' CPU and heap profiles")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	for text := range strings.SplitSeq(sizes, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return o, fmt.Errorf("-n: %q is not a number of identities", text)
+		}
+		o.sizes = append(o.sizes, n)
+	}
+	for text := range strings.SplitSeq(latencies, ",") {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return o, fmt.Errorf("-latency: %w", err)
+		}
+		o.latencies = append(o.latencies, d)
+	}
+	o.shapes = strings.Split(shapes, ",")
+	if o.rounds < 1 {
+		return o, errors.New("-rounds must be at least 1")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "nhi-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	lab, err := newLab(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	var table table
+	for _, latency := range o.latencies {
+		for _, shape := range o.shapes {
+			for _, n := range o.sizes {
+				rows, err := lab.compare(ctx, scene{n: n, shape: shape, latency: latency})
+				if err != nil {
+					return err
+				}
+				table = append(table, rows...)
+			}
+		}
+	}
+	return write(lab.heading(ctx)+table.markdown(), o.out)
+}
+
+// write prints text, and writes it to a file if there is one to write to.
+func write(text, file string) error {
+	if _, err := io.WriteString(os.Stdout, text); err != nil || file == "" {
+		return err
+	}
+	return os.WriteFile(filepath.Clean(file), []byte(text), 0o644) //nolint:gosec // a report that everybody may read
+}

@@ -1,0 +1,21 @@
+// Command noop is a provider with the schemas of the real one that touches nothing: what Terraform and the plugin
+// framework cost by themselves.
+package main
+
+import (
+	"log"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+
+	"github.com/nhi-labs/terraform-provider-nhi/tools/bench/internal/usage"
+
+	real "github.com/nhi-labs/terraform-provider-nhi/internal/provider"
+)
+
+func main() {
+	newProvider := func() provider.Provider { return &noopProvider{shape: real.New("bench", time.Now)()} }
+	if err := usage.Serve(newProvider); err != nil {
+		log.Fatal(err)
+	}
+}

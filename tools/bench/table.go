@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// row compares one step of one scene.
+type row struct {
+	scene
+	step              string
+	baseline, subject cost
+}
+
+type table []row
+
+// heading says what was measured where.
+func (l *lab) heading(ctx context.Context) string {
+	version, _, _ := strings.Cut(output(ctx, l.cli, "version"), "\n")
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		load = []byte("unknown")
+	}
+	return fmt.Sprintf("%s, %d CPUs, load average at the end %s, %d round(s). Each cell is no-op / nhi; the ratio is nhi to no-op.\n\n",
+		version, runtime.NumCPU(), strings.TrimSpace(string(load)), l.rounds)
+}
+
+func output(ctx context.Context, name string, args ...string) string {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(withoutSettings(os.Environ()), "CHECKPOINT_DISABLE=1")
+	text, err := cmd.Output()
+	if err != nil {
+		return name
+	}
+	return string(text)
+}
+
+func (t table) markdown() string {
+	var text strings.Builder
+	text.WriteString("| identities | shape | latency | step | wall s | ratio | CPU s | ratio | provider CPU s | ratio | largest MB | provider MB |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, r := range t {
+		a, b := r.baseline, r.subject
+		fmt.Fprintf(&text, "| %d | %s | %s | %s | %s | %s | %s | %d / %d | %d / %d |\n", r.n, r.shape, r.latency, r.step,
+			times(a.Wall, b.Wall), times(a.CPU, b.CPU), times(a.Provider, b.Provider),
+			a.LargestKB/1024, b.LargestKB/1024, a.ProviderKB/1024, b.ProviderKB/1024)
+	}
+	return text.String()
+}
+
+// times are two cells: both times, and their ratio.
+func times(a, b time.Duration) string {
+	return fmt.Sprintf("%.1f / %.1f | %.2f", a.Seconds(), b.Seconds(), b.Seconds()/a.Seconds())
+}

@@ -1,0 +1,111 @@
+// Package examples checks that every configuration in examples/ is valid.
+package examples
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
+)
+
+func TestExamplesAreValid(t *testing.T) {
+	root, err := testenv.Root()
+	check(t, err)
+	cli := testenv.Load(t).CLI
+	settings := overrides(t, root)
+	examples := filepath.Join(root, "examples")
+	identity, grant := filepath.Join(examples, "resources/nhi_identity"), filepath.Join(examples, "resources/nhi_grant")
+	resources := []string{
+		filepath.Join(examples, "provider/provider.tf"), filepath.Join(identity, "resource.tf"), filepath.Join(grant, "resource.tf"),
+	}
+	configurations := map[string][]string{
+		"resources":           resources,
+		"import by string id": append(resources[:3:3], filepath.Join(identity, "import-by-string-id.tf"), filepath.Join(grant, "import-by-string-id.tf")),
+	}
+	for _, pattern := range []string{"platforms/*", "guides/*"} {
+		dirs, err := filepath.Glob(filepath.Join(examples, pattern))
+		check(t, err)
+		for _, dir := range dirs {
+			files, err := filepath.Glob(filepath.Join(dir, "*.tf"))
+			check(t, err)
+			if len(files) > 0 {
+				configurations[strings.TrimPrefix(dir, examples+"/")] = files
+			}
+		}
+	}
+	if len(configurations) < 8 {
+		t.Fatalf("found only %d configurations", len(configurations))
+	}
+	for _, program := range []string{cli.Terraform, cli.TerraformNew, cli.OpenTofu} {
+		for name, files := range configurations {
+			t.Run(filepath.Base(filepath.Dir(program))+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				run(t, program, settings, copied(t, files), "validate")
+			})
+		}
+	}
+	// An import block by resource identity is an error in Terraform before 1.12.
+	byIdentity := append(resources[:3:3], filepath.Join(identity, "import-by-identity.tf"), filepath.Join(grant, "import-by-identity.tf"))
+	for _, program := range []string{cli.TerraformNew, cli.OpenTofu} {
+		run(t, program, settings, copied(t, byIdentity), "validate")
+	}
+}
+
+func TestSandboxExamplePlans(t *testing.T) {
+	root, err := testenv.Root()
+	check(t, err)
+	files := []string{filepath.Join(root, "examples/platforms/sandbox/main.tf")}
+	output := run(t, testenv.Load(t).CLI.OpenTofu, overrides(t, root), copied(t, files), "plan")
+	if want := "Plan: 2 to add, 0 to change, 0 to destroy."; !strings.Contains(output, want) {
+		t.Errorf("the plan does not say %q:\n%s", want, output)
+	}
+}
+
+// overrides builds the provider and returns the path of the settings that make a program use it.
+func overrides(t *testing.T, root string) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "terraform-provider-nhi"), ".")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the provider: %v\n%s", err, output)
+	}
+	settings := filepath.Join(dir, "cli.tfrc")
+	text := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"nhi-labs/nhi\" = %q\n  }\n  direct {}\n}\n", dir)
+	check(t, os.WriteFile(settings, []byte(text), 0o600))
+	return settings
+}
+
+func copied(t *testing.T, files []string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		check(t, err)
+		name := filepath.Base(filepath.Dir(file)) + "-" + filepath.Base(file)
+		check(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
+	}
+	return dir
+}
+
+func run(t *testing.T, program, settings, dir, command string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, command, "-no-color")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TF_CLI_CONFIG_FILE="+settings, "CHECKPOINT_DISABLE=1")
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %s: %v\n%s", program, command, err, output)
+	}
+	return string(output)
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
