@@ -77,6 +77,12 @@ resource "nhi_identity" "this" {
 		"platform both retired and configured": {
 			provider: "  stack = \"stack\"\n  retired_platforms = [\"warehouse\"]\n" + s.block(), hcl: identity, want: []string{"Retired platform"},
 		},
+		"date with a fraction": {hcl: with("owner =", "expires_at = \"2199-01-01T00:00:00.5Z\"\n  owner ="), want: []string{
+			"Invalid date", `write whole seconds: "2199-01-01T00:00:00Z"`}},
+		"platforms that share an environment variable": {
+			provider: "  stack = \"stack\"\n" + s.block() + replaceOnce(t, s.block(), `"warehouse"`, `"ware_house"`) + replaceOnce(t, s.block(), `"warehouse"`, `"ware-house"`),
+			hcl:      identity, want: []string{"Ambiguous platform name", "NHI_WARE_HOUSE_"},
+		},
 		"missing password": {
 			provider: "  stack = \"stack\"\n  postgresql {\n    name = \"warehouse\"\n    host = \"localhost\"\n    database = \"d\"\n    username = \"u\"\n  }\n",
 			hcl:      identity, want: []string{"Missing password", "NHI_WAREHOUSE_PASSWORD", "password_file"},

@@ -115,8 +115,9 @@ func TestDestroyWithOnePlatformDown(t *testing.T) {
 			// What cannot be seen is not assumed to be gone, so a plan that refreshes fails and says how to go on.
 			w.Plan(exitError).Has(t, `Unable to read identity`, `on platform "`+down.name+`"`, "-refresh=false")
 
-			// The identity waits for its grant, which names the platform; both go on everywhere else.
-			w.DestroyFails("-refresh=false").Has(t, `on platform "`+down.name+`"`)
+			// Everything that the grant gave on the others is gone. Terraform does not go on to the identity before its
+			// grant is gone everywhere; the error says how to.
+			w.DestroyFails("-refresh=false").Has(t, `on platform "`+down.name+`"`, "state rm")
 			held := w.Attributes("nhi_grant", "this").Entitlements
 			if len(held) != 1 || !slices.Equal(held[down.name], down.texts(0)) {
 				t.Errorf("state of the grant holds %v, want what is left on %s", held, down.name)
@@ -124,6 +125,17 @@ func TestDestroyWithOnePlatformDown(t *testing.T) {
 			for j, s := range all {
 				if j != i {
 					s.holds(c.identity)
+				}
+			}
+			w.must(0, "state", "rm", "nhi_grant.this")
+			w.DestroyFails("-refresh=false").Has(t, `Unable to delete identity "`+c.identity+`" on platform "`+down.name+`"`)
+			accounts := w.Attributes("nhi_identity", "this").Accounts
+			if _, ok := accounts[down.name]; !ok || len(accounts) != 1 {
+				t.Errorf("state of the identity holds %v, want the account on %s", accounts, down.name)
+			}
+			for j, s := range all {
+				if j != i {
+					s.gone(c.identity)
 				}
 			}
 			down.gate.Open()
@@ -153,6 +165,24 @@ func TestDestroyIdentityWithOnePlatformDown(t *testing.T) {
 	down.gate.Open()
 	w.Destroy()
 	down.gone(c.identity)
+}
+
+// Removing a grant alone while one of its platforms goes down is an error: its identity stays.
+func TestRemoveGrantWithOnePlatformDown(t *testing.T) {
+	all := gatedSites(t)
+	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sitesOf(all), holds: []int{0}}
+	w := c.workspace(t)
+	w.Apply()
+	c.noGrant = true
+	w.Configure(c.hcl())
+	w.Plan(exitChanges, "-out=saved")
+	all[0].gate.Shut()
+	w.must(exitError, "apply", "-no-color", "saved").Has(t, `Unable to delete the grant of "`+c.identity+`" on platform "warehouse"`)
+	all[0].gate.Open()
+	all[0].holds(c.identity, all[0].texts(0)...)
+	all[1].holds(c.identity)
+	w.Apply()
+	all[0].holds(c.identity)
 }
 
 // A platform that was switched off for good does not hold anything up.

@@ -169,6 +169,32 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// Import blocks, by id and by resource identity.
+func TestImportBlocks(t *testing.T) {
+	for name, block := range map[string]string{
+		"id":       "import {\n  to = nhi_identity.this\n  id = \"agent\"\n}\nimport {\n  to = nhi_grant.this\n  id = \"agent\"\n}\n",
+		"names":    "import {\n  to = nhi_identity.this\n  id = \"agent:warehouse=agent\"\n}\nimport {\n  to = nhi_grant.this\n  id = \"agent:warehouse\"\n}\n",
+		"identity": "import {\n  to = nhi_identity.this\n  identity = { name = \"agent\" }\n}\nimport {\n  to = nhi_grant.this\n  identity = { identity = \"agent\" }\n}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sandboxSite(t, "warehouse")
+			c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}}
+			w := c.workspace(t)
+			s.foreign("agent", s.entitlements[0], s.entitlements[1])
+			w.Configure(c.hcl() + block)
+			if name == "identity" && !w.knowsResourceIdentity() {
+				w.Plan(exitError).Has(t, "identity") // this CLI is older than resource identity
+				return
+			}
+			r := w.Plan(exitChanges)
+			r.Has(t, "2 to import")
+			r.HasNot(t, "to destroy, ", "- \"role")
+			w.Apply()
+			s.holds("agent", s.texts(0, 1)...)
+		})
+	}
+}
+
 func TestImportOfNothing(t *testing.T) {
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}}

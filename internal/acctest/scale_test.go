@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,7 +45,8 @@ type bed struct {
 	each int
 	// aside, if set, returns the requests about groups since the last call of asked, and how many are acceptable.
 	aside func() (got, limit int)
-	// remove deletes the accounts made so far.
+	// grow makes accounts until there are n; remove deletes them.
+	grow   func(c crowd, n int) error
 	remove func(c crowd)
 	ids    []string // of the accounts made so far
 }
@@ -125,10 +127,15 @@ func postgresqlBed(t *testing.T) *bed {
 	statement := regexp.MustCompile(`(?m)^.* ` + admin + `@\S+ LOG:  (statement|execute [^:]*):`)
 	log := &logTail{t: t, path: server.LogFile}
 	log.read()
-	return &bed{
+	b := &bed{
 		site: s, page: many, asked: func() int { return len(statement.FindAll(log.read(), -1)) },
 		remove: func(c crowd) { dropRoles(t, c.prefix) },
 	}
+	b.grow = func(c crowd, n int) error {
+		b.ids = append(b.ids, createRoles(t, c.stack, c.prefix, len(b.ids), n)...)
+		return nil
+	}
+	return b
 }
 
 // logTail reads what a file got since the last time.
@@ -160,6 +167,7 @@ func vaultBed(t *testing.T) *bed {
 	t.Helper()
 	proxy := NewHTTPProxy(t, testenv.Load(t).Vault.Address)
 	b := &bed{site: vaultSite(t, "secrets", proxy.URL), asked: proxy.Requests, page: 100, each: 8}
+	b.grow = b.growByHand
 	b.remove = func(c crowd) {
 		b.concurrently(func(i int) { _ = b.hand.DeleteAccount(context.Background(), nhi.Ref{Name: c.name(i)}) })
 	}
@@ -183,6 +191,7 @@ func scimBed(t *testing.T) *bed {
 		return false
 	})
 	b := &bed{site: scimSite(t, "sap", proxy.URL), page: 49}
+	b.grow = b.growByHand
 	b.asked = func() int {
 		groups.Store(0)
 		return int(users.Swap(0))
@@ -282,30 +291,34 @@ func (c crowd) hcl(n int) string {
 	return b.String()
 }
 
-// grow makes accounts by hand, marked as the provider marks them, until there are n on each bed.
+// grow makes accounts until there are n on each bed.
 func (c crowd) grow(t *testing.T, n int) {
 	t.Helper()
 	var all errgroup.Group
-	for _, b := range c.beds {
-		first := len(b.ids)
-		b.ids = append(b.ids, make([]string, n-first)...)
-		var work errgroup.Group
-		work.SetLimit(hands)
-		all.Go(func() error {
-			for i := first; i < n; i++ {
-				work.Go(func() error {
-					mark := nhi.Mark{Stack: c.stack, Identity: c.name(i)}
-					ref, err := b.hand.CreateAccount(t.Context(), driver.AccountSpec{Name: c.name(i), Mark: mark})
-					b.ids[i] = ref.ID
-					return err
-				})
-			}
-			return work.Wait()
-		})
+	for _, b := range c.beds[1:] {
+		all.Go(func() error { return b.grow(c, n) })
 	}
-	if err := all.Wait(); err != nil {
+	err := c.beds[0].grow(c, n) // May end the test, which only this goroutine can.
+	if err := errors.Join(err, all.Wait()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// growByHand makes accounts with the bed's own driver, marked as the provider marks them.
+func (b *bed) growByHand(c crowd, n int) error {
+	first := len(b.ids)
+	b.ids = append(b.ids, make([]string, n-first)...)
+	var work errgroup.Group
+	work.SetLimit(hands)
+	for i := first; i < n; i++ {
+		work.Go(func() error {
+			mark := nhi.Mark{Stack: c.stack, Identity: c.name(i)}
+			ref, err := b.hand.CreateAccount(context.Background(), driver.AccountSpec{Name: c.name(i), Mark: mark})
+			b.ids[i] = ref.ID
+			return err
+		})
+	}
+	return work.Wait()
 }
 
 // stateFile is a state file whose instances can be multiplied.
@@ -371,10 +384,7 @@ func TestThousandGrantsOnOneTable(t *testing.T) {
 	s := postgresqlSite(t, "warehouse", "")
 	stack, prefix := unique(t, "stack"), unique(t, "svc")
 	t.Cleanup(func() { dropRoles(t, prefix) })
-	s.sql(t, fmt.Sprintf(`DO $$ BEGIN FOR i IN 0..%d LOOP
-		EXECUTE format('CREATE ROLE %%I NOLOGIN', '%s-' || i);
-		EXECUTE format('COMMENT ON ROLE %%I IS %%L', '%[2]s-' || i, 'nhi:v1:%[3]s:%[2]s-' || i);
-	END LOOP; END $$`, n-1, prefix, stack))
+	createRoles(t, stack, prefix, 0, n)
 
 	w := NewWorkspace(t, s.env...)
 	w.Configure(fmt.Sprintf("provider \"nhi\" {\n  stack = %q\n%s}\n\nresource \"nhi_grant\" \"svc\" {\n  count    = %d\n"+
@@ -397,6 +407,32 @@ func TestThousandGrantsOnOneTable(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("%s: %d grants are missing: %v", table, len(want), want)
 	}
+}
+
+// createRoles makes the roles prefix-first to prefix-(n-1) as the driver makes accounts, all in one go, and returns their
+// ids.
+func createRoles(t *testing.T, stack, prefix string, first, n int) []string {
+	t.Helper()
+	conn := pgAdmin(t)
+	defer conn.Close(context.Background()) //nolint:errcheck // a test's own connection
+	_, err := conn.Exec(t.Context(), fmt.Sprintf(`DO $$ DECLARE r text; BEGIN FOR i IN %d..%d LOOP
+		r := '%s-' || i;
+		EXECUTE format('CREATE ROLE %%I LOGIN', r);
+		EXECUTE format('COMMENT ON ROLE %%I IS %%L', r, 'nhi:v1:%s:' || r);
+	END LOOP; END $$`, first, n-1, prefix, stack))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), `SELECT r.oid::text FROM generate_series($1::int, $2::int) i
+		JOIN pg_roles r ON r.rolname = $3::text || '-' || i ORDER BY i`, first, n-1, prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(ids) != n-first {
+		t.Fatalf("made %d roles of %d: %v", len(ids), n-first, err)
+	}
+	return ids
 }
 
 // aclOf lists who but the owner holds what on a table, and whether with the right to pass it on.

@@ -142,6 +142,22 @@ func (w *Workspace) Configure(hcl string) {
 	w.write("main.tf", "terraform {\n  required_providers {\n    nhi = { source = \"nhi-labs/nhi\" }\n  }\n}\n\n"+hcl)
 }
 
+// knowsResourceIdentity reports whether the CLI has import blocks with an identity: Terraform 1.12, OpenTofu 1.12.
+func (w *Workspace) knowsResourceIdentity() bool {
+	w.t.Helper()
+	var version struct {
+		Version string `json:"terraform_version"`
+	}
+	if err := json.Unmarshal([]byte(w.must(0, "version", "-json").Output), &version); err != nil {
+		w.t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(version.Version, "%d.%d", &major, &minor); err != nil {
+		w.t.Fatal(err)
+	}
+	return major > 1 || minor >= 12
+}
+
 // Setenv changes the CLI's environment from now on.
 func (w *Workspace) Setenv(name, value string) { w.env = append(w.env, name+"="+value) }
 

@@ -77,7 +77,7 @@ func meaning(t nhi.EntitlementType) string {
 	if t.Observed == "" {
 		return t.Description
 	}
-	return t.Description + " **Shown as drift, not granted or revoked:** " + t.Observed + "."
+	return t.Description + " **Shown as drift, cannot be granted:** " + t.Observed + "."
 }
 
 func permissions(t nhi.EntitlementType) string {

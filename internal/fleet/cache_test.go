@@ -155,6 +155,27 @@ func TestReadDuringAWriteIsNotRemembered(t *testing.T) {
 	}
 }
 
+// TestReadWithinAWrite: what was read before a write is not used during it, and what was read during it not afterwards.
+func TestReadWithinAWrite(t *testing.T) {
+	d := able{bare{newScript(accounts(3)...)}}
+	p, _ := newTestPlatform(d, nil)
+	conn := connect(t, p)
+	one := nhi.Ref{Name: "name-1", ID: "1"}
+	read(t, conn, one)
+	d.on = func(_ context.Context, op string, _ int) error {
+		if op == "grant" {
+			read(t, conn, one)
+			wantCalls(t, d.script, 2, 0)
+		}
+		return nil
+	}
+	if err := conn.Do(t.Context(), one, reconcile.Step{Kind: reconcile.StepGrant}); err != nil {
+		t.Fatal(err)
+	}
+	read(t, conn, one)
+	wantCalls(t, d.script, 3, 0)
+}
+
 func TestCreatingForgets(t *testing.T) {
 	d := able{bare{newScript(accounts(1)...)}}
 	p, _ := newTestPlatform(d, nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-log/tflog"
@@ -40,10 +41,24 @@ type interceptor func(c call, next handler) handler
 
 // call sends one driver call through the chain; the first interceptor is outermost.
 func (p *Platform) call(ctx context.Context, c call, f handler) error {
+	f = recovered(f)
 	for i := len(p.chain) - 1; i >= 0; i-- {
 		f = p.chain[i](c, f)
 	}
 	return f(ctx)
+}
+
+// recovered turns a panic of a driver into an error, so that what was begun is finished or taken back like after any
+// other failure.
+func recovered(f handler) handler {
+	return func(ctx context.Context) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("the driver panicked; please report this: %v\n%s", r, debug.Stack())
+			}
+		}()
+		return f(ctx)
+	}
 }
 
 // ask is call for functions that return a value.
@@ -203,6 +218,9 @@ func limited(options Options) interceptor {
 			}
 			defer slots.Release(1)
 			if err := limiter.Wait(ctx); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 				return driver.Errorf(driver.Unavailable, "the platform's requests_per_minute leave no room before the deadline: %w", err)
 			}
 			return next(ctx)

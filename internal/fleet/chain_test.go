@@ -387,6 +387,23 @@ func TestWritesRunToTheirEnd(t *testing.T) {
 	}
 }
 
+func TestPanicIsAnError(t *testing.T) {
+	d := able{bare{newScript()}}
+	p, _ := newTestPlatform(d, func(c *Config) { c.Options.MaxConcurrency = 1 })
+	conn := connect(t, p)
+	d.on = func(context.Context, string, int) error { panic("index out of range") }
+	for range 2 { // the second call needs what the first one held
+		err := do(reconcile.StepGrant)(t.Context(), conn)
+		wantCode(t, err, driver.Unknown)
+		if !strings.Contains(err.Error(), "please report this: index out of range") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if d.count("grant") != 2 {
+		t.Errorf("%d calls", d.count("grant"))
+	}
+}
+
 func TestSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()

@@ -224,10 +224,13 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 		}
 		return err
 	}
-	steps := g.steps(platform, before, account.Entitlements)
+	steps, foreign := observedLast(g.steps(platform, before, account.Entitlements), conn.Platform().Spec().Grammar)
 	err = run(ctx, conn, account.Ref, steps)
 	if err == nil && len(steps) > 0 {
 		err = g.verify(ctx, conn, account.Ref, stepEntitlements(steps, reconcile.StepRevoke))
+	}
+	if err == nil {
+		err = g.revokeObserved(ctx, conn, account.Ref, foreign)
 	}
 	if err != nil {
 		after, readErr := conn.ReadNow(context.WithoutCancel(ctx), account.Ref)
@@ -238,6 +241,44 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 			return errors.Join(err, readErr)
 		}
 		now.set(platform, nhi.Intersect(after.Entitlements, nhi.Union(before, g.Declared[platform])))
+	}
+	return err
+}
+
+// observedLast takes what is only ever observed (an ownership, a membership that another system decides) out of the
+// revocations: a platform may refuse to take it away, which must not hold up the rest.
+func observedLast(steps []reconcile.Step, grammar nhi.Grammar) (rest []reconcile.Step, observed []nhi.Entitlement) {
+	for _, step := range steps {
+		if step.Kind == reconcile.StepRevoke {
+			var own []nhi.Entitlement
+			for _, e := range step.Entitlements {
+				if grammar.OnlyObserved(e) {
+					observed = append(observed, e)
+				} else {
+					own = append(own, e)
+				}
+			}
+			step.Entitlements = own
+		}
+		if step.Kind != reconcile.StepRevoke || len(step.Entitlements) > 0 {
+			rest = append(rest, step)
+		}
+	}
+	return rest, observed
+}
+
+// revokeObserved takes away what was only observed. A grant that goes or has expired does not insist: what the platform
+// cannot take away was not given by it, and goes with the account.
+func (g Grant) revokeObserved(ctx context.Context, conn *fleet.Conn, ref nhi.Ref, observed []nhi.Entitlement) error {
+	if len(observed) == 0 {
+		return nil
+	}
+	err := conn.Do(ctx, ref, reconcile.Step{Kind: reconcile.StepRevoke, Entitlements: observed})
+	if err == nil {
+		return g.verify(ctx, conn, ref, observed)
+	}
+	if going := g.Expired || g.Declared == nil; going && driver.CodeOf(err) == driver.Unsupported {
+		return nil
 	}
 	return err
 }

@@ -157,10 +157,15 @@ func CreateIdentity(ctx context.Context, f *fleet.Fleet, id Identity) (map[strin
 	// Taking back goes on after an interrupt: half a creation is what must not stay.
 	ctx = context.WithoutCancel(ctx)
 	undone := each(done.m, func(platform string, e *establishment) error {
-		if err := e.undo(ctx); err != nil {
+		err := e.undo(ctx)
+		if err == nil || !e.made {
+			// What somebody else made is never left in a state from which the next apply would delete it. If it could not
+			// be restored it carries our mark, by which the next run finds it.
+			left.drop(platform)
+		}
+		if err != nil {
 			return fmt.Errorf("taking back what was made: %w", err)
 		}
-		left.drop(platform)
 		return nil
 	})
 	return left.m, append(problems, undone...)

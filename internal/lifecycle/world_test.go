@@ -133,7 +133,9 @@ type fault struct {
 
 // disturb calls run once for every operation on every platform and every mode, with that operation disturbed in a new
 // world. It ends when a run does not come to the operation any more.
-func disturb(t *testing.T, modes []mode, prepare func(t *testing.T, w *world), run func(t *testing.T, ctx context.Context, w *world, f fault)) {
+func disturb(t *testing.T, modes []mode, prepare func(t *testing.T, w *world),
+	run func(t *testing.T, ctx context.Context, w *world, f fault),
+) {
 	t.Helper()
 	for _, platform := range []string{"a", "b", "c"} {
 		for _, how := range modes {

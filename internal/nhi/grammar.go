@@ -135,6 +135,12 @@ func (g Grammar) ParseObserved(text string) (Entitlement, error) {
 	return e, nil
 }
 
+// OnlyObserved reports whether entitlements of e's type are listed but never granted.
+func (g Grammar) OnlyObserved(e Entitlement) bool {
+	row, ok := g.row(e.Type)
+	return ok && row.Observed != ""
+}
+
 func (g Grammar) row(name string) (EntitlementType, bool) {
 	i := slices.IndexFunc(g.Types, func(t EntitlementType) bool { return t.Name == name })
 	if i < 0 {

@@ -141,7 +141,8 @@ func checkParse(t interface{ Fatalf(string, ...any) }, text string) {
 		again, err := g.Parse(e.String())
 		observed, observedErr := g.ParseObserved(text)
 		if e.String() != text || err != nil || again != e || observedErr != nil || observed != e {
-			t.Fatalf("Parse(%q) = %#v with the text %q, then %#v, %v, and observed %#v, %v", text, e, e.String(), again, err, observed, observedErr)
+			t.Fatalf("Parse(%q) = %#v with the text %q, then %#v, %v, and observed %#v, %v",
+				text, e, e.String(), again, err, observed, observedErr)
 		}
 	case errors.As(err, &spelling):
 		if _, err := g.Parse(spelling.Canonical); err != nil {
@@ -170,7 +171,8 @@ func TestNearest(t *testing.T) {
 	known := []string{"table", "role", "cable", "namespace", "a"}
 	for word, want := range map[string]string{
 		"tabel": "table", "tables": "table", "table": "table", "able": "table", "rol": "role", "roel": "role", "rloe": "role", "role ": "role", "tbael": "", "roles": "role", "elor": "",
-		"namespcae": "namespace", "nmespac": "namespace", "namspcs": "namespace", "nospace": "namespace", "mailbox": "", "b": "a",
+		"namespcae": "namespace",
+		"nmespac":   "namespace", "namspcs": "namespace", "nospace": "namespace", "mailbox": "", "b": "a",
 	} {
 		got, ok := nhi.Nearest(word, known)
 		if got != want || ok != (want != "") {

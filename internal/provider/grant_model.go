@@ -139,9 +139,14 @@ func (m *grantModel) resolveTargets(ctx context.Context, data *providerData) {
 
 // report turns problems into diagnostics on the platform's element of entitlements.
 func (m grantModel) report(verb string, problems lifecycle.Problems, diags *diag.Diagnostics) {
+	detail := advice(verb)
+	if verb == "delete" {
+		detail += " If the identity is being destroyed as well, its accounts on the other platforms wait for this grant. To remove them " +
+			"now, take the grant out of state (state rm) and destroy again with -refresh=false: deleting an account takes away what it holds, " +
+			"and the account on this platform stays in state until it is deleted, too."
+	}
 	for _, p := range problems {
 		diags.AddAttributeError(path.Root("entitlements").AtMapKey(p.Platform),
-			fmt.Sprintf("Unable to %s the grant of %q on platform %q", verb, m.identityName().ValueString(), p.Platform),
-			p.Err.Error()+advice(verb))
+			fmt.Sprintf("Unable to %s the grant of %q on platform %q", verb, m.identityName().ValueString(), p.Platform), p.Err.Error()+detail)
 	}
 }

@@ -58,6 +58,7 @@ type grantPlan struct {
 }
 
 func (p *grantPlan) checkExpiry() {
+	addErrorAt(p.diags, path.Root("expires_at"), "Invalid date", wholeSeconds(p.plan.ExpiresAt))
 	changed := p.creating || !p.plan.ExpiresAt.Equal(p.state.ExpiresAt)
 	if now := p.data.now(); changed && p.plan.expired(now) {
 		p.diags.AddAttributeError(path.Root("expires_at"), "Date in the past", expiredText(timeOf(p.plan.ExpiresAt), now,

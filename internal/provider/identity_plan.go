@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -77,11 +78,21 @@ type identityPlan struct {
 
 // checkExpiry refuses a date that is past when it is written. One that passes later suspends.
 func (p *identityPlan) checkExpiry() {
+	addErrorAt(p.diags, path.Root("expires_at"), "Invalid date", wholeSeconds(p.plan.ExpiresAt))
 	changed := p.creating || !p.plan.ExpiresAt.Equal(p.state.ExpiresAt)
 	if at := p.plan.expiry(); changed && !at.IsZero() && !p.data.now().Before(at) {
 		p.diags.AddAttributeError(path.Root("expires_at"), "Date in the past", expiredText(at, p.data.now(),
 			"To suspend the identity now, set enabled = false."))
 	}
+}
+
+// wholeSeconds refuses fractions of a second: platforms keep less of them than HCL can write, and would never show the
+// date that was declared.
+func wholeSeconds(date timetypes.RFC3339) error {
+	if at := timeOf(date); at.Nanosecond() != 0 {
+		return fmt.Errorf("write whole seconds: %q", at.Truncate(time.Second).Format(time.RFC3339))
+	}
+	return nil
 }
 
 func expiredText(at, now time.Time, advice string) string {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -30,15 +31,16 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
-// kinds is the explicit list of platform kinds. A new kind adds one line here and one file platform_<kind>.go.
-func kinds() []kind {
+// kinds is the explicit list of platform kinds. A new kind adds one line here and one file platform_<kind>.go. The
+// schemas in it are made once and never changed.
+var kinds = sync.OnceValue(func() []kind {
 	return []kind{
 		postgresqlKind(),
 		sandboxKind(),
 		scimKind(),
 		vaultKind(),
 	}
-}
+})
 
 // kind is one kind of platform as HCL sees it.
 type kind struct {

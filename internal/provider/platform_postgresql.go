@@ -54,8 +54,8 @@ func postgresqlKind() kind {
 			},
 			"reassign_owned_to": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "The role that inherits the objects which a deleted account owned. Default: the administrative role. " +
-					"Objects are never dropped.",
+				MarkdownDescription: "The role that inherits the objects which a deleted account owned, and those whose ownership a plan removes. " +
+					"Default: the administrative role. Objects are never dropped.",
 			},
 		},
 		settings: map[string]resourceschema.Attribute{

@@ -103,6 +103,13 @@ func checkPlatformName(b platformBlock, seen map[string]path.Path, retired []str
 		diags.AddAttributeError(at, "Retired platform", fmt.Sprintf(
 			"Platform %q is listed in retired_platforms. Remove it there if it is in use, or remove this block.", name))
 	}
+	for other := range seen {
+		if other != name && environmentName(other, "") == environmentName(name, "") {
+			diags.AddAttributeError(at, "Ambiguous platform name", fmt.Sprintf(
+				"Platforms %q and %q would read their secrets from the same environment variables (%s…). Rename one of them.",
+				other, name, environmentName(name, "")))
+		}
+	}
 	seen[name] = b.path
 }
 

@@ -95,7 +95,8 @@ func TestAccountReachesWhatIsDesired(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		observed, can := drawAccount(t), drawAbilities(t)
 		desired := reconcile.Desired{
-			Mark: ours, Suspended: rapid.Bool().Draw(t, "suspended"), Settings: drawSettings(t, "wanted settings"), ExpiresAt: drawTime(t, "wanted expiry"),
+			Mark: ours, Suspended: rapid.Bool().Draw(t, "suspended"),
+			Settings: drawSettings(t, "wanted settings"), ExpiresAt: drawTime(t, "wanted expiry"),
 		}
 		steps := reconcile.Account(desired, observed, can)
 		after := apply(observed, steps)

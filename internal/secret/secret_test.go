@@ -49,7 +49,9 @@ type holder struct {
 
 func hiding() map[string]any {
 	v := secret.New(canary)
-	h := holder{Exported: v, unexported: v, Pointer: &v, Any: v, Slice: []secret.Value{v}, Map: map[string]secret.Value{"k": v}, Value: v}
+	h := holder{
+		Exported: v, unexported: v, Pointer: &v, Any: v, Slice: []secret.Value{v}, Map: map[string]secret.Value{"k": v}, Value: v,
+	}
 	type plain struct {
 		A secret.Value
 		b secret.Value

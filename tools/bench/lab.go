@@ -13,10 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
 	"github.com/nhi-labs/terraform-provider-nhi/tools/bench/internal/usage"
 	"github.com/nhi-labs/terraform-provider-nhi/tools/internal/programs"
-
-	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
 )
 
 // The providers that are compared, each built from the package of its name.

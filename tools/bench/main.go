@@ -12,10 +12,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,7 +91,8 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	var table table
+	report := header
+	fmt.Print(header)
 	for _, latency := range o.latencies {
 		for _, shape := range o.shapes {
 			for _, n := range o.sizes {
@@ -101,17 +100,15 @@ func run(ctx context.Context, args []string) (err error) {
 				if err != nil {
 					return err
 				}
-				table = append(table, rows...)
+				fmt.Print(rows.markdown())
+				report += rows.markdown()
 			}
 		}
 	}
-	return write(lab.heading(ctx)+table.markdown(), o.out)
-}
-
-// write prints text, and writes it to a file if there is one to write to.
-func write(text, file string) error {
-	if _, err := io.WriteString(os.Stdout, text); err != nil || file == "" {
-		return err
+	place := lab.place(ctx)
+	fmt.Print("\n" + place)
+	if o.out == "" {
+		return nil
 	}
-	return os.WriteFile(filepath.Clean(file), []byte(text), 0o644) //nolint:gosec // a report that everybody may read
+	return os.WriteFile(o.out, []byte(report+"\n"+place), 0o600)
 }

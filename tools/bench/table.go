@@ -19,14 +19,18 @@ type row struct {
 
 type table []row
 
-// heading says what was measured where.
-func (l *lab) heading(ctx context.Context) string {
+// header begins a table.
+const header = "| identities | shape | latency | step | wall s | ratio | CPU s | ratio | provider CPU s | ratio | largest MB | provider MB |\n" +
+	"|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+
+// place says what was measured where.
+func (l *lab) place(ctx context.Context) string {
 	version, _, _ := strings.Cut(output(ctx, l.cli, "version"), "\n")
 	load, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		load = []byte("unknown")
 	}
-	return fmt.Sprintf("%s, %d CPUs, load average at the end %s, %d round(s). Each cell is no-op / nhi; the ratio is nhi to no-op.\n\n",
+	return fmt.Sprintf("%s, %d CPUs, load average at the end %s, %d round(s). Each cell is no-op / nhi; the ratio is nhi to no-op.\n",
 		version, runtime.NumCPU(), strings.TrimSpace(string(load)), l.rounds)
 }
 
@@ -40,10 +44,9 @@ func output(ctx context.Context, name string, args ...string) string {
 	return string(text)
 }
 
+// markdown gives the lines of the table.
 func (t table) markdown() string {
 	var text strings.Builder
-	text.WriteString("| identities | shape | latency | step | wall s | ratio | CPU s | ratio | provider CPU s | ratio | largest MB | provider MB |\n" +
-		"|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range t {
 		a, b := r.baseline, r.subject
 		fmt.Fprintf(&text, "| %d | %s | %s | %s | %s | %s | %s | %d / %d | %d / %d |\n", r.n, r.shape, r.latency, r.step,

@@ -17,6 +17,7 @@ const (
 	codeInsufficientPrivilege = "42501"
 	codeDependentPrivileges   = "2BP01"
 	codeLimitExceeded         = "54000"
+	codeNotSupported          = "0A000"
 )
 
 // codes maps SQLSTATEs of five characters, and classes of two.

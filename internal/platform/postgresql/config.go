@@ -47,7 +47,8 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// MaxConnections bounds the connections to Database, 8 if it is not set.
 	MaxConnections int
-	// ReassignOwnedTo names the role that inherits what deleted accounts own; "" means the role we log in with.
+	// ReassignOwnedTo names the role that inherits what deleted accounts own, and objects whose ownership is revoked; ""
+	// means the role we log in with.
 	ReassignOwnedTo string
 }
 

@@ -6,10 +6,14 @@ import (
 	"net"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
 )
 
 // closedPort returns an address where nobody listens.
@@ -157,5 +161,27 @@ func TestEmptyAnswersAreNotAbsence(t *testing.T) {
 	_, err = c.ReadAccount(t.Context(), refNamed("billing-agent"))
 	if err == nil || !errors.Is(err, errIncomplete) {
 		t.Errorf("read of an account from an empty answer: %v, want %v", err, errIncomplete)
+	}
+}
+
+// TestProbeOfAWeakRole has an administrator that can change nothing, and one whose transactions are read-only.
+func TestProbeOfAWeakRole(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	target, err := s.WithFault(t, drivertest.MissingRights).Probe(t.Context())
+	if err != nil || len(target.Lacking) != 1 || !strings.Contains(target.Lacking[0], "has neither SUPERUSER nor CREATEROLE") {
+		t.Errorf("a role without rights lacks %q (%v)", target.Lacking, err)
+	}
+	cfg := s.config()
+	cfg.Username, cfg.Password = s.plainRole(t, "login createrole")
+	s.exec(t, "alter role "+cfg.Username+" set default_transaction_read_only = on")
+	d := open(t, cfg)
+	target, err = d.Probe(t.Context())
+	if err != nil || len(target.Lacking) != 1 || !strings.Contains(target.Lacking[0], "default_transaction_read_only") {
+		t.Errorf("a read-only role lacks %q (%v)", target.Lacking, err)
+	}
+	// The sentence is true.
+	if _, err := d.CreateAccount(t.Context(), driver.AccountSpec{Name: unique("bot-")}); err == nil {
+		t.Error("a read-only role makes accounts")
 	}
 }

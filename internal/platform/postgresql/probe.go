@@ -26,8 +26,12 @@ func (c *client) Probe(ctx context.Context) (driver.Target, error) {
 			return fmt.Errorf("ask PostgreSQL for its system identifier: %w", err)
 		}
 		target.ID = "postgresql:" + cluster + "/" + database
-		target.Blind, err = blind(ctx, tx, f)
-		return err
+		s, err := readStanding(ctx, tx)
+		if err != nil {
+			return err
+		}
+		target.Blind, target.Lacking = s.blind(f), s.lacking()
+		return nil
 	})
 	if err != nil {
 		return driver.Target{}, err
@@ -35,40 +39,60 @@ func (c *client) Probe(ctx context.Context) (driver.Target, error) {
 	return target, nil
 }
 
-// blind says what our role may not see or do.
-func blind(ctx context.Context, tx pgx.Tx, f facts) ([]string, error) {
-	var name string
-	var super, create, signal bool
-	err := tx.QueryRow(ctx, `select rolname, rolsuper, rolcreaterole, pg_has_role(oid, 'pg_signal_backend', 'usage')
-		from pg_roles where rolname = current_user`).Scan(&name, &super, &create, &signal)
-	if err != nil {
-		return nil, err
+// standing is what our role is on this server.
+type standing struct {
+	name                      string
+	super, createRole, signal bool
+	standby, readOnly         bool
+	// closed are the databases that our role may not connect to.
+	closed []string
+}
+
+func readStanding(ctx context.Context, tx pgx.Tx) (s standing, err error) {
+	err = tx.QueryRow(ctx, `select rolname, rolsuper, rolcreaterole, pg_has_role(oid, 'pg_signal_backend', 'usage'),
+			pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool,
+			array(select datname::text from pg_database
+				where datallowconn and not has_database_privilege(oid, 'connect') order by 1)
+		from pg_roles where rolname = current_user`).
+		Scan(&s.name, &s.super, &s.createRole, &s.signal, &s.standby, &s.readOnly, &s.closed)
+	return s, err
+}
+
+// lacking says what our role lacks for every change.
+func (s standing) lacking() []string {
+	var found []string
+	if !s.super && !s.createRole {
+		found = append(found, fmt.Sprintf("The role %q has neither SUPERUSER nor CREATEROLE; run ALTER ROLE %s CREATEROLE.",
+			s.name, ident(s.name)))
 	}
-	if super {
-		return nil, nil
+	if s.standby {
+		found = append(found, "The server is a standby, which only reads; connect to the primary server.")
+	}
+	if s.readOnly {
+		found = append(found, fmt.Sprintf("Transactions of the role %q are read-only here (default_transaction_read_only); "+
+			"set that to off for the role or the database.", s.name))
+	}
+	return found
+}
+
+// blind says what our role may not see or do for some changes.
+func (s standing) blind(f facts) []string {
+	if s.super {
+		return nil
 	}
 	found := []string{fmt.Sprintf("Role %q is not a superuser: it cannot change superusers, nor give or take superuser, "+
-		"replication and bypassrls, nor rights on objects of roles that it is not a member of.", name)}
-	if !create {
-		found = append(found, fmt.Sprintf("Role %q lacks CREATEROLE: it cannot create, change or delete accounts.", name))
-	}
-	if !signal {
+		"replication and bypassrls, nor rights on objects of roles that it is not a member of.", s.name)}
+	if !s.signal {
 		found = append(found, fmt.Sprintf("Role %q is not a member of pg_signal_backend: it can end only sessions of roles "+
-			"that it may make itself a member of.", name))
+			"that it may make itself a member of.", s.name))
 	}
 	if !f.passwords {
 		found = append(found, fmt.Sprintf("Role %q may not read pg_authid: it cannot see whether an account has a password of "+
-			"its own.", name))
+			"its own.", s.name))
 	}
-	rows, err := tx.Query(ctx, `select datname from pg_database
-		where datallowconn and not has_database_privilege(oid, 'connect') order by 1`)
-	if err != nil {
-		return nil, err
+	for _, database := range s.closed {
+		found = append(found, fmt.Sprintf("Role %q may not connect to the database %q: it cannot hand over what accounts own "+
+			"there.", s.name, database))
 	}
-	databases, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	for _, database := range databases {
-		found = append(found, fmt.Sprintf("Role %q may not connect to the database %q: it cannot hand over what deleted "+
-			"accounts own there.", name, database))
-	}
-	return found, err
+	return found
 }

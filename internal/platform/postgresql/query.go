@@ -58,16 +58,28 @@ group by 1, 3`)
 	return q.String()
 }
 
-// observedQuery lists what accounts own and which row-level security policies name them. Default privileges that a
-// role set for what it creates itself give nothing to it and are no property.
-const observedQuery = withPrincipals + `
-select p.account, '` + typeOwner + `', case
-	when d.dbid not in (0, current.oid) then 'objects in database ' || (select datname from pg_database where oid = d.dbid)
-	else (select i.type || ' ' || i.identity from pg_identify_object(d.classid, d.objid, d.objsubid) i) end, '', ''
-from pg_shdepend d join principal p on p.role = d.refobjid,
-	(select oid from pg_database where datname = current_database()) current
+// ownedHere selects what roles own in our database or in none: d is the dependency, i is how the server names the
+// object. Default privileges that a role set for what it creates itself give nothing to it and are no property; the
+// temporary objects of sessions end with those.
+const ownedHere = `from pg_shdepend d cross join lateral pg_identify_object(d.classid, d.objid, d.objsubid) i
 where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o' and d.classid <> 'pg_default_acl'::regclass
-group by 1, 2, 3
+	and d.dbid in (0, (select oid from pg_database where datname = current_database()))
+	and i.identity is not null and coalesce(i.schema, '') !~ '^pg_(toast_)?temp'`
+
+// observedQuery lists what accounts own and which row-level security policies name them. Of another database nothing is
+// known but that there is something, and that alone it lists; user mappings there cannot be handed over and do not count.
+const observedQuery = withPrincipals + `
+select p.account, '` + typeOwner + `', o.target, '', ''
+from (select d.refobjid as owner, i.type || ' ' || i.identity as target ` + ownedHere + `) o
+	join principal p on p.role = o.owner
+group by 1, 3
+union all
+select p.account, '` + typeOwner + `', '` + ownedElsewhere + `' || b.datname, '', ''
+from pg_shdepend d join principal p on p.role = d.refobjid
+	join pg_database b on b.oid = d.dbid and b.datname <> current_database()
+where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o'
+	and d.classid <> all (array['pg_default_acl'::regclass, 'pg_user_mapping'::regclass]::oid[])
+group by 1, 3
 union all
 select p.account, '` + typePolicy + `', n.nspname, c.relname, y.polname
 from pg_policy y join pg_class c on c.oid = y.polrelid join pg_namespace n on n.oid = c.relnamespace

@@ -216,22 +216,28 @@ func (c *client) entitlements(ctx context.Context, tx pgx.Tx, oid uint32) (map[u
 	if err != nil {
 		return nil, err
 	}
-	var first *string
-	if rows, err = tx.Query(ctx, observedQuery, oid); err != nil {
-		return nil, err
+	return held, addObserved(ctx, tx, oid, held)
+}
+
+// addObserved adds what is listed and cannot be granted to what the account with the oid holds, or each account if oid
+// is 0.
+func addObserved(ctx context.Context, tx pgx.Tx, oid uint32, held map[uint32][]nhi.Entitlement) error {
+	var holder uint32
+	var kind string
+	var k key
+	rows, err := tx.Query(ctx, observedQuery, oid)
+	if err != nil {
+		return err
 	}
-	_, err = pgx.ForEachRow(rows, []any{&holder, &kind, &first, &k[1], &k[2]}, func() error {
-		if first == nil { // Dropped after the snapshot was taken.
-			return nil
-		}
-		target := *first
+	_, err = pgx.ForEachRow(rows, []any{&holder, &kind, &k[0], &k[1], &k[2]}, func() error {
+		target := k[0]
 		if kind == typePolicy {
-			target = joinTarget([]string{*first, k[1], k[2]})
+			target = joinTarget(k[:])
 		}
 		held[holder] = append(held[holder], nhi.Entitlement{Type: kind, Target: target})
 		return nil
 	})
-	return held, err
+	return err
 }
 
 // listed spells one row of entitlementsQuery: the right, and beside it the right to pass it on.

@@ -39,12 +39,17 @@ func (c *client) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 }
 
 func (c *client) checkHeir(ctx context.Context, tx pgx.Tx, a account) error {
+	if c.heir == "" && a.self {
+		return driver.Errorf(driver.Invalid, "role %q is the one that this platform logs in as, which inherits what other "+
+			"accounts own: to take away what it owns, name another role in reassign_owned_to", a.name)
+	}
 	if c.heir == "" {
 		return nil
 	}
 	for _, r := range a.roles() {
 		if r.name == c.heir {
-			return driver.Errorf(driver.Invalid, "role %q inherits what deleted accounts own and cannot be deleted itself", c.heir)
+			return driver.Errorf(driver.Invalid, "role %q inherits what other accounts own: to delete it, or to take away what "+
+				"it owns, name another role in reassign_owned_to", c.heir)
 		}
 	}
 	var known bool
@@ -52,7 +57,7 @@ func (c *client) checkHeir(ctx context.Context, tx pgx.Tx, a account) error {
 		return err
 	}
 	if !known {
-		return driver.Errorf(driver.Invalid, "there is no role %q to inherit what deleted accounts own", c.heir)
+		return driver.Errorf(driver.Invalid, "there is no role %q to inherit what accounts own; correct reassign_owned_to", c.heir)
 	}
 	return nil
 }
@@ -104,38 +109,58 @@ func (c *client) databasesOf(ctx context.Context, roles []role) ([]string, error
 // nobody else goes, too: it would apply to nobody).
 func handOver(ctx context.Context, db beginner, roles []role, heir string) error {
 	return writeIn(ctx, db, func(tx pgx.Tx) error {
-		left, err := stillThere(ctx, tx, roles)
-		if err != nil {
-			return err
-		}
-		to, involved := "current_user", left
-		if heir != "" {
-			to = ident(heir)
-			r := role{name: heir}
-			if err := tx.QueryRow(ctx, "select oid from pg_roles where rolname = $1", heir).Scan(&r.oid); err != nil {
-				return fmt.Errorf("find role %q, which inherits: %w", heir, err)
-			}
-			involved = append(involved[:len(involved):len(involved)], r)
-		}
-		leave, err := joinRoles(ctx, tx, involved)
-		if err != nil {
-			return err
-		}
-		for _, r := range left {
-			if err := run(ctx, tx, "reassign owned by "+ident(r.name)+" to "+to); err != nil {
+		return withMemberships(ctx, tx, roles, heir, func(left []role, to string) error {
+			if err := reassignOwned(ctx, tx, left, to); err != nil {
 				return err
 			}
-		}
-		if err := ownNothing(ctx, tx, left); err != nil {
-			return err
-		}
-		for _, r := range left {
-			if err := run(ctx, tx, "drop owned by "+ident(r.name)); err != nil {
+			if err := ownNothing(ctx, tx, left); err != nil {
 				return err
 			}
-		}
-		return run(ctx, tx, leave...)
+			for _, r := range left {
+				if err := run(ctx, tx, "drop owned by "+ident(r.name)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
+}
+
+// withMemberships runs work while we are a member of roles and of the heir, as far as we need to be and may. The work
+// gets the roles that still exist, and the heir in SQL.
+func withMemberships(
+	ctx context.Context, tx pgx.Tx, roles []role, heir string, work func(left []role, to string) error,
+) error {
+	left, err := stillThere(ctx, tx, roles)
+	if err != nil {
+		return err
+	}
+	to, involved := "current_user", left
+	if heir != "" {
+		to = ident(heir)
+		r := role{name: heir}
+		if err := tx.QueryRow(ctx, "select oid from pg_roles where rolname = $1", heir).Scan(&r.oid); err != nil {
+			return fmt.Errorf("find role %q, which inherits: %w", heir, err)
+		}
+		involved = append(involved[:len(involved):len(involved)], r)
+	}
+	leave, err := joinRoles(ctx, tx, involved)
+	if err != nil {
+		return err
+	}
+	if err := work(left, to); err != nil {
+		return err
+	}
+	return run(ctx, tx, leave...)
+}
+
+func reassignOwned(ctx context.Context, tx pgx.Tx, roles []role, to string) error {
+	for _, r := range roles {
+		if err := run(ctx, tx, "reassign owned by "+ident(r.name)+" to "+to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ownNothing fails if DROP OWNED would drop an object. Default privileges for what a role creates itself, and its

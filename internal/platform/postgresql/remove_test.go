@@ -197,8 +197,8 @@ func TestPlainAdmin(t *testing.T) {
 	session := b.login(issued)
 	must(t, session, "create table "+n+".theirs (a int)")
 	target, err := b.c.Probe(t.Context())
-	if err != nil || len(target.Blind) != 3 {
-		t.Errorf("probe: %q, %v; want three sentences about what a plain role cannot", target.Blind, err)
+	if err != nil || len(target.Blind) != 3 || len(target.Lacking) > 0 {
+		t.Errorf("probe: %q, %q, %v; want three sentences about what a plain role cannot", target.Blind, target.Lacking, err)
 	}
 	if err := b.c.DeleteAccount(t.Context(), ref); err != nil {
 		t.Fatalf("delete: %v", err)

@@ -14,17 +14,27 @@ import (
 // Revoke implements driver.Driver: one transaction, all or nothing, from the account and its credential roles, by
 // whomever it was granted. PostgreSQL answers a REVOKE that changes nothing with a warning at most, so the result is
 // read back before the transaction ends. What the account has passed on to others is not taken from them: that fails.
+//
+// Objects that the account owns go to the heir, in the same transaction; those of other databases afterwards, in one
+// transaction for each. What cannot be revoked at all (row-level security policies, extensions, user mappings) does not
+// stop the rest: it is named in an Unsupported error after everything else is done.
 func (c *client) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	w, err := sortOut(entitlements)
 	if err != nil {
 		return err
 	}
+	var a account
+	var observed []nhi.Entitlement
 	err = c.write(ctx, func(tx pgx.Tx) error {
-		a, err := c.find(ctx, tx, ref)
-		if err != nil {
+		var err error
+		if a, err = c.find(ctx, tx, ref); err != nil {
 			return err
 		}
-		if err := c.checkObserved(ctx, tx, a, w.observed); err != nil {
+		if observed, err = stillObserved(ctx, tx, a, w.observed); err != nil {
+			return err
+		}
+		// First: the rights that the account has granted on its objects become the heir's grants with it.
+		if err := c.handOverHere(ctx, tx, a, observed); err != nil {
 			return err
 		}
 		if err := c.revokeRights(ctx, tx, a, w.rights); err != nil {
@@ -38,26 +48,13 @@ func (c *client) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Ent
 	if driver.CodeOf(err) == driver.NotFound {
 		return nil
 	}
-	return err
-}
-
-// checkObserved refuses to revoke what is listed only, if it is still there.
-func (c *client) checkObserved(ctx context.Context, tx pgx.Tx, a account, observed []nhi.Entitlement) error {
-	if len(observed) == 0 {
-		return nil
-	}
-	held, err := c.entitlements(ctx, tx, a.oid)
 	if err != nil {
 		return err
 	}
-	for _, e := range nhi.Intersect(observed, held[a.oid]) {
-		for _, row := range Spec().Grammar.Types {
-			if row.Name == e.Type {
-				return driver.Errorf(driver.Unsupported, "%q: %s", e, row.Observed)
-			}
-		}
+	if err := c.handOverElsewhere(ctx, a, observed); err != nil {
+		return err
 	}
-	return nil
+	return refuseRest(observed)
 }
 
 func (c *client) revokeRights(ctx context.Context, tx pgx.Tx, a account, rights []right) error {

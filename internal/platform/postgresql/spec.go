@@ -76,13 +76,14 @@ func grammar() []nhi.EntitlementType {
 			Name: typeOwner, Example: "owner:table finance.invoices",
 			Description: "The account owns the object and can do everything with it. Objects of other databases are listed " +
 				"as `owner:objects in database orders`.",
-			Observed: "ownership is not granted and not revoked here; give the object to another role with " +
-				"ALTER ... OWNER TO or REASSIGN OWNED BY",
+			Observed: "ownership is not granted here; a plan that removes it hands the object to the role that " +
+				"reassign_owned_to names, or else to the provider's own role, and drops nothing",
 		},
 		nhi.EntitlementType{
 			Name: typePolicy, Example: "row_policy:finance.invoices.own_rows",
 			Description: "A row-level security policy names the account.",
-			Observed:    "row-level security policies are not granted or revoked here; change the policy with ALTER POLICY ... TO",
+			Observed: "row-level security policies are not granted or revoked here, because a policy can also restrict; " +
+				"change the policy with ALTER POLICY ... TO",
 		},
 	)
 }

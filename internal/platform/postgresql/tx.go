@@ -39,14 +39,13 @@ func writeIn(ctx context.Context, db beginner, work func(pgx.Tx) error) error {
 }
 
 // run executes statements that cannot have parameters. Whatever is not constant in them went through ident or literal,
-// or came quoted from the server.
+// or came quoted from the server. All go in one message, and the first that fails ends them.
 func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
-	for _, statement := range statements {
-		if _, err := tx.Exec(ctx, statement); err != nil {
-			return err
-		}
+	if len(statements) == 0 {
+		return nil
 	}
-	return nil
+	_, err := tx.Exec(ctx, strings.Join(statements, ";\n"))
+	return err
 }
 
 // ident quotes a name.

@@ -150,7 +150,7 @@ func TestGrammar(t *testing.T) {
 		{text: `role:"a".b`, problem: "unexpected"},
 		{text: `function:f.x#execute`, problem: "types of the arguments"},
 		{text: `attribute:login`, problem: "superuser"},
-		{text: `owner:table x`, problem: "OWNER TO"},
+		{text: `owner:table x`, problem: "reassign_owned_to"},
 		{text: `default_privilege:o.s.schemas#usage`, problem: "creator.schemas"},
 		{text: `large_object:0x1#select`, problem: "number"},
 	} {
@@ -214,6 +214,34 @@ func TestConfig(t *testing.T) {
 		_, err := Open(bad)
 		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), good.Password.Reveal()) {
 			t.Errorf("%s: %v, want an error that names it and no password", name, err)
+		}
+	}
+}
+
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		standing standing
+		want     []string
+	}{
+		{standing{name: "a", super: true}, nil},
+		{standing{name: "a", createRole: true}, nil},
+		{standing{name: `A"b`}, []string{
+			`The role "A\"b" has neither SUPERUSER nor CREATEROLE; run ALTER ROLE "A""b" CREATEROLE.`,
+		}},
+		{standing{name: "a", super: true, standby: true}, []string{"standby"}},
+		{standing{name: "a", createRole: true, readOnly: true}, []string{"default_transaction_read_only"}},
+		{standing{name: "a", standby: true, readOnly: true}, []string{"CREATEROLE", "standby", "read-only"}},
+	} {
+		got := c.standing.lacking()
+		if len(got) != len(c.want) {
+			t.Errorf("%+v lacks %q, want %q", c.standing, got, c.want)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.Contains(got[i], want) {
+				t.Errorf("%+v lacks %q, want %q", c.standing, got[i], want)
+			}
 		}
 	}
 }

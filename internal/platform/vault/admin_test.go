@@ -8,10 +8,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/vault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
@@ -41,8 +43,8 @@ func TestLeastPrivileges(t *testing.T) {
 
 	target, err := d.Probe(t.Context())
 	must(t, err)
-	if len(target.Blind) > 0 {
-		t.Errorf("the documented policy does not suffice: %q", target.Blind)
+	if complaints := slices.Concat(target.Blind, target.Lacking); len(complaints) > 0 {
+		t.Errorf("the documented policy does not suffice: %q", complaints)
 	}
 	es := []nhi.Entitlement{s.group(t), s.policy(t)}
 	ref := create(t, d)
@@ -181,19 +183,64 @@ func TestProbeOfSealedServer(t *testing.T) {
 	}
 }
 
-func TestBlindness(t *testing.T) {
+func TestMissingRightsShow(t *testing.T) {
 	s := newServer(t)
-	name := random("reader")
-	s.call(t, http.MethodPut, "sys/policies/acl/"+name,
-		encode(t, map[string]string{"policy": `path "auth/` + s.mount + `/role/*" { capabilities = ["read","list"] }`}))
+	target, err := s.WithFault(t, drivertest.MissingRights).Probe(t.Context())
+	must(t, err)
+	role := "auth/" + s.mount + "/role/+"
+	wantSentences(t, "Lacking", target.Lacking, []string{
+		`make and read AppRoles: it lacks the capability create on "` + role + `"`,
+		`make identity entities: it lacks the capability update on "identity/entity"`,
+		`change identity entities: it lacks the capability update on "identity/entity/id/+"`,
+		`tie AppRoles to identity entities: it lacks the capability update on "identity/entity-alias"`,
+		`look up identity entities: it lacks the capability update on "identity/lookup/entity"`,
+	})
+	wantSentences(t, "Blind", target.Blind, []string{
+		`change and delete AppRoles: it lacks the capability update and delete on "` + role + `"`,
+		`list and issue secret ids: it lacks the capability update on "` + role + `/secret-id"`,
+		`read the metadata of secret ids`, `destroy secret ids`, `delete identity entities`, `look up identity groups`,
+		`change the members of identity groups`, `see whether a policy exists`, `list tokens, to end sessions`,
+		`look up tokens, to end sessions`, `revoke tokens, to end sessions`,
+	})
+
+	// A token without any right below the mount cannot see which mount it is; the refusal says what is missing, too.
 	cfg := s.config()
-	cfg.Token = secret.New(s.call(t, http.MethodPost, "auth/token/create", encode(t, map[string]any{"policies": []string{name}})).Auth.ClientToken)
+	cfg.Token = secret.New(s.call(t, http.MethodPost, "auth/token/create", `{"policies":["default"]}`).Auth.ClientToken)
+	d := s.open(t, cfg)
+	err = probeErr(t, d)
+	wantCode(t, d, err, driver.PermissionDenied)
+	if err == nil || !strings.Contains(err.Error(), `lacks the capability create and read on "`+role+`"`) {
+		t.Errorf("the probe does not say what is missing: %v", err)
+	}
+}
+
+// TestLimitOfSomeChanges leaves a right out that only one change needs: the others must stay possible.
+func TestLimitOfSomeChanges(t *testing.T) {
+	s := newServer(t)
+	name := random("no-delete")
+	policy := `path "auth/` + s.mount + `/role/*" { capabilities = ["create","read","update","list"] }
+path "identity/*" { capabilities = ["create","update","delete"] }
+path "sys/policies/acl/*" { capabilities = ["read"] }
+path "auth/token/*" { capabilities = ["create","update","list","sudo"] }`
+	s.call(t, http.MethodPut, "sys/policies/acl/"+name, encode(t, map[string]string{"policy": policy}))
+	cfg := s.config()
+	cfg.Token = secret.New(s.call(t, http.MethodPost, "auth/token/create",
+		encode(t, map[string]any{"policies": []string{name}})).Auth.ClientToken)
 	target, err := s.open(t, cfg).Probe(t.Context())
 	must(t, err)
-	all := strings.Join(target.Blind, "\n")
-	for _, want := range []string{"manage AppRoles (create, update, delete", "look up identity groups", "end sessions"} {
-		if !strings.Contains(all, want) {
-			t.Errorf("blindness lacks %q:\n%s", want, all)
+	wantSentences(t, "Lacking", target.Lacking, nil)
+	wantSentences(t, "Blind", target.Blind, []string{"change and delete AppRoles: it lacks the capability delete on"})
+}
+
+func wantSentences(t *testing.T, list string, got, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s has %d sentences, want %d: %q", list, len(got), len(want), got)
+	}
+	all := strings.Join(got, "\n")
+	for _, part := range want {
+		if !strings.Contains(all, part) {
+			t.Errorf("%s does not say %q:\n%s", list, part, all)
 		}
 	}
 }

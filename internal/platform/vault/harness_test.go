@@ -232,8 +232,7 @@ func (s *server) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver {
 	case drivertest.WrongCredentials:
 		cfg.Token = secret.New("hvs.wrong")
 	case drivertest.MissingRights:
-		made := s.call(t, http.MethodPost, "auth/token/create", `{"policies":["default"]}`)
-		cfg.Token = secret.New(made.Auth.ClientToken)
+		cfg.Token = s.readerToken(t)
 	case drivertest.Cut:
 		cfg.Address = s.proxy(t, cut)
 	case drivertest.Malformed:
@@ -246,6 +245,17 @@ func (s *server) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver {
 		return nil
 	}
 	return s.open(t, cfg)
+}
+
+// readerToken returns a token that may read the AppRoles of the mount and do nothing else.
+func (s *server) readerToken(t *testing.T) secret.Value {
+	t.Helper()
+	name := random("reader")
+	s.call(t, http.MethodPut, "sys/policies/acl/"+name, encode(t, map[string]string{
+		"policy": `path "auth/` + s.mount + `/role/*" { capabilities = ["read","list"] }`,
+	}))
+	made := s.call(t, http.MethodPost, "auth/token/create", encode(t, map[string]any{"policies": []string{name}}))
+	return secret.New(made.Auth.ClientToken)
 }
 
 func closedPort(t *testing.T) string {

@@ -8,13 +8,12 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 
+	product "github.com/nhi-labs/terraform-provider-nhi/internal/provider"
 	"github.com/nhi-labs/terraform-provider-nhi/tools/bench/internal/usage"
-
-	real "github.com/nhi-labs/terraform-provider-nhi/internal/provider"
 )
 
 func main() {
-	newProvider := func() provider.Provider { return &noopProvider{shape: real.New("bench", time.Now)()} }
+	newProvider := func() provider.Provider { return &noopProvider{shape: product.New("bench", time.Now)()} }
 	if err := usage.Serve(newProvider); err != nil {
 		log.Fatal(err)
 	}
