@@ -30,7 +30,7 @@ resource "nhi_identity" "this" {
 		want     []string
 	}{
 		"misspelt argument of a resource": {hcl: with(`owner =`, `ovner =`), want: []string{"ovner", "owner"}},
-		"misspelt argument of an account": {hcl: with(`platform = "warehouse"`, `platfrom = "warehouse"`), want: []string{"platfrom", `Did you mean "platform"?`}},
+		"misspelt argument of an account": {hcl: with(`platform = "warehouse"`, `platfrm = "warehouse"`), want: []string{"platfrm", `Did you mean "platform"?`}},
 		"misspelt argument of a platform": {
 			provider: "  stack = \"stack\"\n  sandbox {\n    name = \"warehouse\"\n    paht = \"x\"\n  }\n",
 			hcl:      identity, want: []string{"paht", `Did you mean "path"?`},

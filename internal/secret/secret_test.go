@@ -24,7 +24,7 @@ const canary = "canary-7f3a"
 // disguises are the ways in which fmt could print the canary: text, hexadecimal, quoted bytes, numbers.
 var disguises = []string{
 	canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), fmt.Sprintf("%# x", canary),
-	strings.Trim(fmt.Sprint([]byte(canary)), "[]"),
+	strings.Trim(fmt.Sprintf("%d", []byte(canary)), "[]"),
 }
 
 func checkHidden(t *testing.T, how, text string) {

@@ -278,11 +278,11 @@ func (s *Server) serve(r *http.Request) *reply {
 	s.mu.Lock()
 	path, inSCIM := strings.CutPrefix(r.URL.EscapedPath(), "/scim")
 	s.counts[r.Method+" "+pattern(path)]++
-	switch {
-	case r.URL.Path == "/oauth2/token":
+	switch r.URL.Path {
+	case "/oauth2/token":
 		defer s.mu.Unlock()
 		return s.token(r)
-	case r.URL.Path == "/login":
+	case "/login":
 		defer s.mu.Unlock()
 		return s.login(r)
 	}
