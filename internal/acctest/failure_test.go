@@ -276,6 +276,7 @@ func TestFaultyAnswersAreNotAbsence(t *testing.T) {
 		"empty_object":   Status(http.StatusOK, `{}`),
 		"half_answer":    HalfAnswer,
 		"malformed_json": MalformedJSON,
+		"timeout":        NoAnswer,
 	}
 	kinds := map[string]struct {
 		backend string
@@ -291,6 +292,8 @@ func TestFaultyAnswersAreNotAbsence(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			proxy := NewHTTPProxy(t, k.backend)
 			s := k.site(t, proxy.URL)
+			block := replaceOnce(t, s.block(), "name =", "timeout = \"1s\"\n  name =")
+			s.block = func() string { return block }
 			c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s}, holds: []int{0, 1}}
 			w := c.workspace(t)
 			w.Apply()

@@ -113,3 +113,9 @@ func MalformedJSON(w http.ResponseWriter, _ *http.Request, truth *httptest.Respo
 	_, _ = w.Write(damaged)
 	return true
 }
+
+// NoAnswer keeps the caller waiting until it gives up.
+func NoAnswer(_ http.ResponseWriter, r *http.Request, _ *httptest.ResponseRecorder) bool {
+	<-r.Context().Done()
+	panic(http.ErrAbortHandler)
+}

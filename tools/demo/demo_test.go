@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -27,6 +28,34 @@ func TestStoryOnSandboxes(t *testing.T) {
 	}
 	if strings.Contains(out.String(), "development overrides") {
 		t.Error("the story shows the warning about development overrides")
+	}
+}
+
+// Without Terraform or OpenTofu on PATH, the story is told by an OpenTofu that the demo builds.
+func TestStoryWithoutTerraform(t *testing.T) {
+	bin := t.TempDir()
+	for _, program := range []string{"go", "git", "gcc", "make", "sh", "env"} {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(bin, program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	t.Setenv("REAL", "")
+	for _, program := range []string{"terraform", "tofu"} {
+		if path, err := exec.LookPath(program); err == nil {
+			t.Fatalf("%s is still on PATH", path)
+		}
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if !strings.Contains(out.String(), "OpenTofu will perform the following actions") {
+		t.Errorf("not OpenTofu tells the story:\n%s", out.String())
 	}
 }
 
