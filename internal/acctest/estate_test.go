@@ -200,6 +200,7 @@ func scimSite(t *testing.T, name, url string) *site {
 	return s
 }
 
+// scimGroup makes a group that is there while the test runs.
 func scimGroup(t *testing.T, server testenv.SCIM, name string) string {
 	t.Helper()
 	body, err := json.Marshal(struct {
@@ -219,10 +220,14 @@ func scimGroup(t *testing.T, server testenv.SCIM, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only the status counts
-	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("create group: %s", resp.Status)
+	defer resp.Body.Close() //nolint:errcheck // read to its end or not at all
+	var made struct {
+		ID string `json:"id"`
 	}
+	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("create group: %s: %v", resp.Status, err)
+	}
+	t.Cleanup(func() { scimDo(t, http.MethodDelete, server, "/Groups/"+made.ID) })
 	return name
 }
 

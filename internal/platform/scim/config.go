@@ -77,6 +77,8 @@ type Driver struct {
 	noPatch atomic.Bool
 	// groupsSeen is set once a User came with the attribute groups: then a User without it has none.
 	groupsSeen atomic.Bool
+	// membersSeen is set once a list of groups came with members: then a group that a list shows without them is empty.
+	membersSeen atomic.Bool
 	// locks serialises our own changes of one resource: services lose concurrent changes of one group.
 	locks keyedLocks
 }

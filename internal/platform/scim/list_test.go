@@ -176,6 +176,56 @@ func TestRequestsGrowWithPages(t *testing.T) {
 	}
 }
 
+// TestEmptyGroupsAreNotReadOneByOne counts the requests of single reads on a service that shows groups nowhere but in
+// the list of groups, of which only the last has a member.
+func TestEmptyGroupsAreNotReadOneByOne(t *testing.T) {
+	w := newWorld(t, scimfake.Options{NoUserGroups: true, NoFilter: true})
+	outsider, member := w.create("outsider"), w.create("member")
+	for i := range 250 {
+		w.admin.addGroup(fmt.Sprintf("Empty %d", i))
+	}
+	w.admin.addGroup("Viewers", member.ID)
+	for _, c := range []struct {
+		ref  nhi.Ref
+		want int
+	}{{outsider, 0}, {member, 1}} {
+		before := w.fake.Counts()
+		if got := w.read(c.ref).Entitlements; len(got) != c.want {
+			t.Errorf("%q holds %v, want %d", c.ref.Name, got, c.want)
+		}
+		after := w.fake.Counts()
+		if requests := total(after) - total(before); requests > 4 {
+			t.Errorf("%d requests for one account with 251 groups on pages of 100: %v", requests, after)
+		}
+	}
+}
+
+// TestListsWithoutMembers proves that memberships are found where only the read of a single group shows them.
+func TestListsWithoutMembers(t *testing.T) {
+	w := newWorld(t, scimfake.Options{NoUserGroups: true, NoFilter: true})
+	ref := w.create("agent")
+	w.admin.addGroup("Empty")
+	w.admin.addGroup("Viewers", ref.ID)
+	w.fake.SetFault(func(r *http.Request) *scimfake.Fault {
+		if r.URL.Path == "/scim/Groups" {
+			query := r.URL.Query()
+			query.Set("excludedAttributes", "members")
+			r.URL.RawQuery = query.Encode()
+		}
+		return nil
+	})
+	for range 2 { // What the first read learned must not mislead the second.
+		if got := w.read(ref).Entitlements; len(got) != 1 {
+			t.Errorf("the account holds %v, want one group", got)
+		}
+		all, err := w.sweep(driver.SweepFilter{})
+		w.must("sweep", err)
+		if len(all) != 1 || len(all[0].Entitlements) != 1 {
+			t.Errorf("the sweep finds %v, want one account with one group", all)
+		}
+	}
+}
+
 func total(counts map[string]int) int {
 	sum := 0
 	for _, n := range counts {

@@ -143,37 +143,51 @@ func (d *Driver) load(ctx context.Context, b *bulkGroups) error {
 		return err
 	}
 	b.names, b.byUser = map[string]string{}, map[string][]groupRef{}
-	err = list(ctx, d, f, groupsPath, nil, func(groups []group) error {
-		groups, err := d.withMembers(ctx, groups)
-		for _, g := range groups {
-			b.names[g.ID] = g.DisplayName
-			for _, m := range *g.Members {
-				b.byUser[m.Value] = append(b.byUser[m.Value], groupRef{Value: g.ID, Display: g.DisplayName})
-			}
+	read := func(page func([]group) error) error { return list(ctx, d, f, groupsPath, nil, page) }
+	err = d.eachGroup(ctx, read, func(g group) {
+		b.names[g.ID] = g.DisplayName
+		for _, m := range *g.Members {
+			b.byUser[m.Value] = append(b.byUser[m.Value], groupRef{Value: g.ID, Display: g.DisplayName})
 		}
-		return err
 	})
 	b.loaded = err == nil
 	return err
 }
 
-// withMembers completes groups that a list shows without members. If another one of the list has some, they are empty;
-// else the service may leave members out of lists, and each is read by itself.
-func (d *Driver) withMembers(ctx context.Context, groups []group) ([]group, error) {
-	shown := slices.ContainsFunc(groups, func(g group) bool { return g.Members != nil })
-	for i := range groups {
-		if groups[i].Members == nil && !shown {
-			read, err := d.getGroup(ctx, groups[i].ID)
-			if err != nil && !d.isNotFound(err) {
-				return nil, err
+// eachGroup calls visit for every group of a list, each with its members.
+//
+// A group that the list shows without members is empty only if this service is known to show members in lists: some
+// leave them out. Until a list came with members, each such group is read by itself.
+func (d *Driver) eachGroup(ctx context.Context, read func(page func([]group) error) error, visit func(group)) error {
+	var bare []group
+	err := read(func(groups []group) error {
+		for _, g := range groups {
+			if g.Members == nil {
+				bare = append(bare, g)
+				continue
 			}
-			groups[i].Members = read.Members
+			d.membersSeen.Store(true)
+			visit(g)
 		}
-		if groups[i].Members == nil {
-			groups[i].Members = &[]value{}
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return groups, nil
+	for _, g := range bare {
+		if !d.membersSeen.Load() {
+			single, err := d.getGroup(ctx, g.ID)
+			if err != nil && !d.isNotFound(err) {
+				return err
+			}
+			g.Members = single.Members
+		}
+		if g.Members == nil {
+			g.Members = &[]value{}
+		}
+		visit(g)
+	}
+	return nil
 }
 
 func (d *Driver) getGroup(ctx context.Context, id string) (group, error) {
@@ -218,14 +232,13 @@ func direct(groups []groupRef) []groupRef {
 
 func (d *Driver) groupsByMember(ctx context.Context, id string) ([]groupRef, error) {
 	var found []groupRef
-	err := matching(ctx, d, groupsPath, "members.value", "eq", id, nil, func(groups []group) error {
-		groups, err := d.withMembers(ctx, groups)
-		for _, g := range groups {
-			if g.has(id) {
-				found = append(found, groupRef{Value: g.ID, Display: g.DisplayName})
-			}
+	read := func(page func([]group) error) error {
+		return matching(ctx, d, groupsPath, "members.value", "eq", id, nil, page)
+	}
+	err := d.eachGroup(ctx, read, func(g group) {
+		if g.has(id) {
+			found = append(found, groupRef{Value: g.ID, Display: g.DisplayName})
 		}
-		return err
 	})
 	return found, err
 }

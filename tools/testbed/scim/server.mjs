@@ -18,7 +18,7 @@ if (!port || !token) {
 
 SCIMMY.Config.set({
   patch: true,
-  // A page is small so that no client gets away without paging.
+  // Pages of fifty so that no client gets away without paging.
   filter: { supported: true, maxResults: 50 },
   bulk: { supported: true, maxOperations: 1000, maxPayloadSize: 1048576 },
 });

@@ -1,0 +1,2 @@
+terraform state rm nhi_grant.billing_agent
+terraform destroy -refresh=false
