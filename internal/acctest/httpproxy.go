@@ -19,6 +19,7 @@ type HTTPProxy struct {
 	mu       sync.Mutex
 	requests int
 	fault    HTTPFault
+	denied   func(r *http.Request) bool
 }
 
 // HTTPFault answers in a platform's place: it returns true if it answered. truth is the platform's own answer.
@@ -35,7 +36,13 @@ func NewHTTPProxy(t testing.TB, backend string) *HTTPProxy {
 	reverse := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(origin) }}
 	p := &HTTPProxy{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fault := p.count()
+		fault, denied := p.count()
+		if denied != nil && denied(r) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"errors":["permission denied"]}`)
+			return
+		}
 		if fault == nil {
 			reverse.ServeHTTP(w, r)
 			return
@@ -51,11 +58,18 @@ func NewHTTPProxy(t testing.TB, backend string) *HTTPProxy {
 	return p
 }
 
-func (p *HTTPProxy) count() HTTPFault {
+func (p *HTTPProxy) count() (HTTPFault, func(*http.Request) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests++
-	return p.fault
+	return p.fault, p.denied
+}
+
+// Deny answers with 403 in the platform's place, which does not learn of the request; nil denies nothing.
+func (p *HTTPProxy) Deny(denied func(r *http.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.denied = denied
 }
 
 // Break sets the fault; nil heals.

@@ -55,6 +55,9 @@ type Target struct {
 	// ID is the system's own stable identifier. Two systems never share it; it survives restarts and upgrades. It goes
 	// into state, where it pins each account to the system that holds it.
 	ID string
+	// Realm names the space in which account names are unique, if it is wider than the target: two databases of one
+	// cluster share their roles. Empty: the target itself.
+	Realm string
 	// Version is what the system says of itself, for people.
 	Version string
 	// Blind lists what the configured admin account may not see or do, one sentence each, for people. Empty: nothing is

@@ -1,12 +1,14 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
@@ -28,6 +30,10 @@ type Platform struct {
 	mu     sync.Mutex
 	driver driver.Driver
 	target driver.Target // zero until the first successful probe
+	// failure is what the last probe came to if the platform did not answer, until retryAt: callers that queued behind a
+	// slow probe get its answer instead of waiting as long one after the other.
+	failure error
+	retryAt time.Time
 }
 
 func newPlatform(stack string, config Config, retry retryPolicy) *Platform {
@@ -80,7 +86,7 @@ func (p *Platform) Connect(ctx context.Context, recorded string) (*Conn, error) 
 	return &Conn{platform: p, driver: d, target: target}, nil
 }
 
-// open opens and probes once. A probe that failed is tried again by the next caller.
+// open opens and probes once. A probe that failed is tried again by the next caller, unless it took long.
 func (p *Platform) open(ctx context.Context) (driver.Driver, driver.Target, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,6 +101,10 @@ func (p *Platform) open(ctx context.Context) (driver.Driver, driver.Target, erro
 		p.driver = d
 	}
 	if p.target.ID == "" {
+		if time.Now().Before(p.retryAt) {
+			return nil, driver.Target{}, p.failure
+		}
+		begin := time.Now()
 		err := p.call(ctx, call{op: "probe", idempotent: true}, func(ctx context.Context) (err error) {
 			p.target, err = p.driver.Probe(ctx)
 			if err == nil && p.target.ID == "" {
@@ -104,10 +114,31 @@ func (p *Platform) open(ctx context.Context) (driver.Driver, driver.Target, erro
 		})
 		if err != nil {
 			p.target = driver.Target{}
+			p.rememberFailure(err, time.Since(begin))
 			return nil, driver.Target{}, err
 		}
 	}
 	return p.driver, p.target, nil
+}
+
+// Realm is the space in which account names are unique on the system that answered, "" if none has been asked yet.
+func (p *Platform) Realm() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return cmp.Or(p.target.Realm, p.target.ID)
+}
+
+const (
+	// slowProbe is how long a failed probe takes at least to be remembered; failureMemory how long it is.
+	slowProbe     = 500 * time.Millisecond
+	failureMemory = time.Minute
+)
+
+// rememberFailure keeps the answer of a probe that waited for a platform in vain.
+func (p *Platform) rememberFailure(err error, took time.Duration) {
+	if took >= slowProbe && driver.CodeOf(err) == driver.Unavailable {
+		p.failure, p.retryAt = err, time.Now().Add(failureMemory)
+	}
 }
 
 func (p *Platform) close() error {

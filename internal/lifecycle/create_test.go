@@ -251,12 +251,12 @@ func TestPanicIsTheProblemOfItsPlatform(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	w := newWorld()
-	made := w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours})
-	bare := w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
+	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours})
+	w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
 	for platform, want := range map[string]lifecycle.Preview{
-		"a": {Target: "target-a", ID: made.ID, Found: true},
-		"b": {Target: "target-b", ID: bare.ID},
-		"c": {Target: "target-c"},
+		"a": {Target: "target-a", Realm: "target-a", Found: true},
+		"b": {Target: "target-b", Realm: "target-b"},
+		"c": {Target: "target-c", Realm: "target-c"},
 	} {
 		got, err := lifecycle.Inspect(t.Context(), w.fleet(), "billing", platform, lifecycle.Account{Name: "billing", Adopt: true})
 		if err != nil {

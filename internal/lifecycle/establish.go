@@ -84,6 +84,9 @@ func lookAgain(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired,
 			"if it was, the next run finds it by its mark: %w", err))
 	case gone:
 		return nil, failure
+	case found.Mark == desired.Mark && driver.CodeOf(failure) == driver.AlreadyExists:
+		// Another run of this stack was faster: what it made is not ours to take back.
+		return nil, errors.Join(failure, errors.New("another run of this stack made it at the same time; run again"))
 	case found.Mark != desired.Mark:
 		return nil, errors.Join(failure, reconcile.CheckOwner(conn.Platform().Name(), found, desired.Mark, "", false))
 	}

@@ -21,9 +21,12 @@ type Grant struct {
 	Identity string
 	// AccountNames holds the accounts that are not named like the identity.
 	AccountNames map[string]string
-	Declared     Entitlements
-	Tolerated    Entitlements
-	Exclusive    bool
+	// AccountIDs holds the platforms' ids of the accounts as they were last seen, where that is known. An account that
+	// nobody marked is only accepted with its id: another one of the same name is a stranger's.
+	AccountIDs map[string]string
+	Declared   Entitlements
+	Tolerated  Entitlements
+	Exclusive  bool
 	// Expired grants hold nothing: what they declare is revoked and not granted.
 	Expired bool
 }
@@ -56,10 +59,14 @@ func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, no
 		read = conn.ReadNow
 	}
 	account, err := read(ctx, ref)
+	if err != nil && driver.CodeOf(err) == driver.NotFound {
+		return nhi.Account{}, driver.Errorf(driver.NotFound, "%w; declare an account block for platform %q in the nhi_identity named %q",
+			err, platform, g.Identity)
+	}
 	if err != nil {
 		return nhi.Account{}, err
 	}
-	owner := reconcile.Owner(account, g.mark(f), "")
+	owner := reconcile.Owner(account, g.mark(f), g.AccountIDs[platform])
 	if owner == reconcile.Ours || owner == reconcile.Unmarked && !mustBeMarked {
 		return account, nil
 	}
@@ -74,6 +81,8 @@ func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, no
 type GrantObservation struct {
 	// Visible is what the grant answers for and the account holds. For an expired grant it is what was recorded.
 	Visible Entitlements
+	// AccountIDs holds the ids of the accounts that exist, Targets the ids of the systems that answered.
+	AccountIDs, Targets map[string]string
 	// Pending says in words what an expired grant still has to revoke.
 	Pending []string
 }
@@ -82,6 +91,7 @@ type GrantObservation struct {
 // is gone holds nothing.
 func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitlements, targets map[string]string) (GrantObservation, Problems) {
 	visible, pending := newCollected[[]nhi.Entitlement](), newCollected[[]string]()
+	ids, answered := newCollected[string](), newCollected[string]()
 	problems := each(recorded, func(platform string, before []nhi.Entitlement) error {
 		if f.Retired(platform) {
 			return nil
@@ -90,16 +100,20 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 		if err != nil {
 			return err
 		}
-		account, err := g.account(ctx, f, conn, false, false)
-		if err != nil && driver.CodeOf(err) != driver.NotFound {
+		answered.set(platform, conn.Target().ID)
+		account, err := g.account(ctx, f, conn, false, g.AccountIDs[platform] != "")
+		switch {
+		case err != nil && driver.CodeOf(err) != driver.NotFound:
 			return err
+		case err == nil:
+			ids.set(platform, account.ID)
 		}
 		shown := reconcile.Visible(account.Entitlements, before, g.Tolerated[platform], g.Exclusive)
 		if !g.Expired {
 			visible.set(platform, shown)
 			return nil
 		}
-		visible.set(platform, before)
+		visible.set(platform, nhi.Union(before, shown))
 		words := make([]string, len(shown))
 		for i, e := range shown {
 			words[i] = fmt.Sprintf("%s: revoke %s (expired)", platform, e)
@@ -107,7 +121,7 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 		pending.set(platform, words)
 		return nil
 	})
-	out := GrantObservation{Visible: visible.m}
+	out := GrantObservation{Visible: visible.m, AccountIDs: ids.m, Targets: answered.m}
 	for _, platform := range slices.Sorted(maps.Keys(pending.m)) {
 		out.Pending = append(out.Pending, pending.m[platform]...)
 	}
@@ -115,18 +129,19 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 }
 
 // CreateGrant grants everything or nothing, and revokes nothing that was there before. If a platform fails, what was
-// granted on the others is taken back; the entitlements returned are then those that could not be taken back.
-func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (Entitlements, Problems) {
+// granted on the others is taken back; the entitlements returned are then those that could not be taken back. The ids
+// are those of the accounts (Grant.AccountIDs).
+func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlements, ids map[string]string, problems Problems) {
 	if g.Expired {
-		return g.Declared, nil
+		return g.Declared, nil, nil
 	}
 	type addition struct {
 		conn  *fleet.Conn
 		ref   nhi.Ref
 		added []nhi.Entitlement
 	}
-	done := newCollected[addition]()
-	problems := each(g.Declared, func(platform string, declared []nhi.Entitlement) error {
+	done, seen := newCollected[addition](), newCollected[string]()
+	problems = each(g.Declared, func(platform string, declared []nhi.Entitlement) error {
 		conn, err := connect(ctx, f, platform, "")
 		if err != nil {
 			return err
@@ -135,6 +150,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (Entitlements, Pr
 		if err != nil {
 			return err
 		}
+		seen.set(platform, account.ID)
 		steps := reconcile.Grant{Declared: declared}.Steps(account.Entitlements)
 		if len(steps) == 0 {
 			return nil
@@ -146,7 +162,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (Entitlements, Pr
 		return g.verify(ctx, conn, account.Ref, nil)
 	})
 	if len(problems) == 0 {
-		return g.Declared, nil
+		return g.Declared, seen.m, nil
 	}
 	ctx = context.WithoutCancel(ctx)
 	left := newCollected[[]nhi.Entitlement]()
@@ -158,7 +174,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (Entitlements, Pr
 		}
 		return nil
 	})
-	return left.m, append(problems, undone...)
+	return left.m, seen.m, append(problems, undone...)
 }
 
 // verify reads back that the account holds what is declared, and nothing of revoked.
@@ -217,7 +233,7 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	if err != nil {
 		return err
 	}
-	account, err := g.account(ctx, f, conn, true, !recorded)
+	account, err := g.account(ctx, f, conn, true, !recorded || g.AccountIDs[platform] != "")
 	if err != nil {
 		if driver.CodeOf(err) == driver.NotFound && (g.Expired || len(g.Declared[platform]) == 0) {
 			return nil // who is gone holds nothing

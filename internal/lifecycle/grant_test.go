@@ -42,7 +42,7 @@ func wantHeld(t *testing.T, w *world, names ...string) {
 func TestCreateGrantIsAllOrNothing(t *testing.T) {
 	declared := onAll("before", "new1", "new2")
 	disturb(t, []mode{refused, lost, cancelled, dead, panics}, holders, func(t *testing.T, ctx context.Context, w *world, f fault) {
-		left, problems := lifecycle.CreateGrant(ctx, w.fleet(), grant(declared))
+		left, _, problems := lifecycle.CreateGrant(ctx, w.fleet(), grant(declared))
 		f.checkProblems(t, problems)
 		f.settleIn(w)
 		if len(problems) == 0 {
@@ -79,7 +79,7 @@ func TestCreateGrantRefuses(t *testing.T) {
 		holders(t, w)
 		g := grant(onAll("new"))
 		g.AccountNames = map[string]string{"b": name}
-		left, problems := lifecycle.CreateGrant(t.Context(), w.fleet(), g)
+		left, _, problems := lifecycle.CreateGrant(t.Context(), w.fleet(), g)
 		if len(problems) != 1 || problems[0].Platform != "b" || !strings.Contains(problems.Error(), want) || len(left) > 0 {
 			t.Errorf("%s: left %v, problems %v", name, left, problems)
 		}
@@ -249,6 +249,10 @@ func TestExpiredGrant(t *testing.T) {
 	g.Exclusive, g.Expired = false, true
 	seen, problems := lifecycle.ObserveGrant(t.Context(), w.fleet(), g, onAll("before"), nil)
 	must(t, problems)
+	if len(seen.AccountIDs) != 3 || seen.Targets["b"] != "target-b" {
+		t.Errorf("seen %+v", seen)
+	}
+	seen.AccountIDs, seen.Targets = nil, nil
 	if diff := cmp.Diff(lifecycle.GrantObservation{Visible: onAll("before"), Pending: []string{
 		"a: revoke role:before (expired)", "b: revoke role:before (expired)", "c: revoke role:before (expired)",
 	}}, seen); diff != "" {
@@ -265,7 +269,7 @@ func TestExpiredGrant(t *testing.T) {
 	if must(t, problems); len(seen.Pending) > 0 {
 		t.Errorf("pending %v", seen.Pending)
 	}
-	if now, problems := lifecycle.CreateGrant(t.Context(), w.fleet(), g); len(problems) > 0 || !cmp.Equal(now, g.Declared) {
+	if now, _, problems := lifecycle.CreateGrant(t.Context(), w.fleet(), g); len(problems) > 0 || !cmp.Equal(now, g.Declared) {
 		t.Errorf("creation: %v, %v", now, problems)
 	}
 	wantHeld(t, w, "kept")

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -106,8 +107,8 @@ func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[stri
 type Preview struct {
 	// Target is where it will be made.
 	Target string
-	// ID is known if the account exists and will be taken over.
-	ID string
+	// Realm is where the account's name is unique.
+	Realm string
 	// Found is true if an account with our mark is there already, left by an earlier run.
 	Found bool
 	// Lacking names what our admin account may not do and would have to.
@@ -120,7 +121,8 @@ func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, acc
 	if err != nil {
 		return Preview{}, err
 	}
-	preview := Preview{Target: conn.Target().ID, Lacking: conn.Target().Lacking}
+	target := conn.Target()
+	preview := Preview{Target: target.ID, Realm: cmp.Or(target.Realm, target.ID), Lacking: target.Lacking}
 	existing, err := conn.Read(ctx, nhi.Ref{Name: account.Name})
 	if err != nil {
 		if driver.CodeOf(err) == driver.NotFound {
@@ -132,7 +134,7 @@ func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, acc
 	if err := reconcile.CheckOwner(platform, existing, mark, "", account.Adopt); err != nil {
 		return Preview{}, err
 	}
-	preview.ID, preview.Found = existing.ID, existing.Mark == mark
+	preview.Found = existing.Mark == mark
 	return preview, nil
 }
 

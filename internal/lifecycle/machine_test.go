@@ -113,7 +113,7 @@ func (m *machine) run(ctx context.Context) bool {
 	if m.granted {
 		m.shown, problems = lifecycle.UpdateGrant(ctx, f, m.grant, m.shown, nil)
 	} else {
-		m.shown, problems = lifecycle.CreateGrant(ctx, f, m.grant)
+		m.shown, _, problems = lifecycle.CreateGrant(ctx, f, m.grant)
 	}
 	m.granted = m.granted || len(problems) == 0 || len(m.shown) > 0
 	return len(problems) == 0

@@ -115,13 +115,6 @@ func (m *grantModel) record(held lifecycle.Entitlements, failed bool) {
 	m.Pending = stringList(pending)
 }
 
-// retainTargets drops the targets of platforms that were retired, together with their entitlements.
-func (m *grantModel) retainTargets(data *providerData) {
-	targets := mapOfStrings(m.Targets)
-	maps.DeleteFunc(targets, func(platform, _ string) bool { return data.fleet.Retired(platform) })
-	m.Targets = stringMap(targets)
-}
-
 // resolveTargets fills targets that the plan could not know because a platform was not configured yet.
 func (m *grantModel) resolveTargets(ctx context.Context, data *providerData) {
 	targets := make(map[string]string)

@@ -42,6 +42,7 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		return
 	}
 	p.checkExclusive()
+	p.checkAccounts()
 	values := p.computed(ctx)
 	if resp.Diagnostics.HasError() {
 		return
@@ -67,7 +68,12 @@ func (p *grantPlan) checkExpiry() {
 }
 
 func (p *grantPlan) checkIdentity() {
-	if name := p.plan.identityName(); known(name) {
+	name := p.plan.identityName()
+	if known(p.plan.Identity) && name.IsNull() {
+		p.diags.AddAttributeError(path.Root("identity").AtName("name"), "Missing identity name", "The name is null. Write nhi_identity.x, "+
+			"or the name of the identity.")
+	}
+	if known(name) {
 		addErrorAt(p.diags, path.Root("identity").AtName("name"), "Invalid identity name", nhi.CheckIdentityName(name.ValueString()))
 	}
 }
@@ -83,6 +89,11 @@ func (p *grantPlan) checkSets(sets types.Map, attribute string, parse func(nhi.G
 	elements := sets.Elements()
 	for _, platform := range slices.Sorted(maps.Keys(elements)) {
 		at := path.Root(attribute).AtMapKey(platform)
+		if p.data.fleet.Retired(platform) && !p.creating {
+			p.diags.AddAttributeWarning(at, "Retired platform", fmt.Sprintf(
+				"Platform %q is listed in retired_platforms, so nothing is granted there. Remove these entitlements.", platform))
+			continue
+		}
 		configured, err := p.data.fleet.Platform(platform)
 		if err != nil {
 			p.diags.AddAttributeError(at, "Unknown platform", err.Error())
@@ -91,6 +102,10 @@ func (p *grantPlan) checkSets(sets types.Map, attribute string, parse func(nhi.G
 		set, ok := elements[platform].(types.Set)
 		if !ok || set.IsNull() {
 			p.diags.AddAttributeError(at, "Missing entitlements", "The value is null. Write [] for an account that holds nothing.")
+			continue
+		}
+		if slices.ContainsFunc(set.Elements(), attr.Value.IsNull) {
+			p.diags.AddAttributeError(at, "Missing entitlement", "An element of the set is null. Leave it out, for example with compact().")
 			continue
 		}
 		for _, text := range knownStrings(set.Elements()) {
@@ -123,6 +138,22 @@ func (p *grantPlan) checkExclusive() {
 	}
 }
 
+// checkAccounts refuses entitlements on platforms where the identity has no account, as far as this configuration
+// declares the identity.
+func (p *grantPlan) checkAccounts() {
+	name := p.plan.identityName()
+	if !known(name) {
+		return
+	}
+	for _, platform := range slices.Sorted(maps.Keys(p.plan.Entitlements.Elements())) {
+		if p.data.accounts.lacks(name.ValueString(), platform) && !p.data.fleet.Retired(platform) {
+			p.diags.AddAttributeError(path.Root("entitlements").AtMapKey(platform), "No account on the platform", fmt.Sprintf(
+				"The identity %q has no account on platform %q. Add an account block for it to the identity, or remove these entitlements.",
+				name.ValueString(), platform))
+		}
+	}
+}
+
 // fingerprint tells grants of one configuration apart: the provider does not learn their addresses.
 func (m grantModel) fingerprint() string {
 	return fmt.Sprint(m.Identity, m.Entitlements, m.Exclusive, m.Tolerate, m.ExpiresAt, m.Justification)
@@ -136,6 +167,10 @@ func (p *grantPlan) computed(ctx context.Context) map[string]attr.Value {
 	}
 	values := map[string]attr.Value{
 		"status": types.StringValue(status), "pending": stringList(nil), "targets": types.MapUnknown(types.StringType),
+	}
+	if name := p.plan.identityName(); !p.creating && known(name) && p.data.accounts.creates(name.ValueString()) {
+		// The identity is replaced, and its accounts lose what they hold: this makes it an update, which grants it again.
+		values["pending"] = types.ListUnknown(types.StringType)
 	}
 	if p.plan.Entitlements.IsUnknown() {
 		return values

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
@@ -128,7 +130,8 @@ func grantAttributes() map[string]schema.Attribute {
 
 func identityNameChanged(_ context.Context, req planmodifier.ObjectRequest, resp *objectplanmodifier.RequiresReplaceIfFuncResponse) {
 	before, after := req.StateValue.Attributes()["name"], req.PlanValue.Attributes()["name"]
-	resp.RequiresReplace = before != nil && after != nil && !before.Equal(after)
+	// A reference that is wholly unknown may turn out to be another identity's.
+	resp.RequiresReplace = before != nil && !before.Equal(after)
 }
 
 func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -142,13 +145,15 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
 	defer cancel()
 
-	left, problems := lifecycle.CreateGrant(ctx, r.data.fleet, grant)
+	left, ids, problems := lifecycle.CreateGrant(ctx, r.data.fleet, grant)
 	plan.report("create", problems, &resp.Diagnostics)
 	if len(problems) > 0 && len(left) == 0 {
 		return // all was taken back: there is nothing to keep in state
 	}
+	r.data.made.granted(grant, left)
 	plan.record(left, len(problems) > 0)
 	plan.resolveTargets(ctx, r.data)
+	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, ids)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
 }
@@ -165,6 +170,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	defer cancel()
 
 	grant.Expired = state.expired(r.data.now())
+	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	seen, problems := lifecycle.ObserveGrant(ctx, r.data.fleet, grant, grant.Declared, mapOfStrings(state.Targets))
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
 	if onlyUnconfigured(problems) {
@@ -176,7 +182,8 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	}
 	state.Entitlements = entitlementsValue(seen.Visible)
 	state.Pending = stringList(seen.Pending)
-	state.retainTargets(r.data)
+	state.Targets = stringMap(seen.Targets)
+	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, seen.AccountIDs)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -192,6 +199,7 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
 	defer cancel()
 
+	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	held, problems := lifecycle.UpdateGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
 	plan.report("update", problems, &resp.Diagnostics)
 	plan.record(held, len(problems) > 0)
@@ -218,6 +226,8 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
 	defer cancel()
 
+	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	r.data.made.keepGranted(grant, shown)
 	left, problems := lifecycle.DeleteGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
 	state.report("delete", problems, &resp.Diagnostics)
 	if len(problems) == 0 {
@@ -259,4 +269,38 @@ func (r *grantResource) ImportState(ctx context.Context, req resource.ImportStat
 		"targets": stringMap(targets), "status": types.StringValue(grantActive), "pending": stringList(nil),
 	})...)
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), name)...)
+}
+
+// accountIDsKey holds in private state the platforms' ids of the accounts that the grant is about.
+const accountIDsKey = "account_ids"
+
+// privateReader is private state, as requests carry it.
+type privateReader interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+}
+
+func accountIDs(ctx context.Context, private privateReader, diags *diag.Diagnostics) map[string]string {
+	text, more := private.GetKey(ctx, accountIDsKey)
+	diags.Append(more...)
+	if text == nil {
+		return nil
+	}
+	var ids map[string]string
+	if err := json.Unmarshal(text, &ids); err != nil {
+		diags.AddError("Unreadable private state", fmt.Sprintf("The key %q of the grant's private state is damaged: %v.", accountIDsKey, err))
+	}
+	return ids
+}
+
+// privateWriter is private state, as responses carry it.
+type privateWriter interface {
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
+
+func setAccountIDs(ctx context.Context, private privateWriter, ids map[string]string) diag.Diagnostics {
+	text, err := json.Marshal(ids)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Unable to keep the accounts' ids", err.Error())}
+	}
+	return private.SetKey(ctx, accountIDsKey, text)
 }

@@ -151,7 +151,7 @@ func recordValue(r lifecycle.Record) attr.Value {
 	}
 	return types.ObjectValueMust(recordTypes(), map[string]attr.Value{
 		"name": types.StringValue(r.Name), "id": optional(r.ID), "target": optional(r.Target),
-		"status": types.StringValue(string(r.Status)),
+		"status": optional(string(r.Status)),
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,6 +124,7 @@ func (p *identityPlan) computed(ctx context.Context) map[string]attr.Value {
 			records[b.platform.ValueString()] = r
 		}
 	}
+	p.data.accounts.complete(p.plan.Name.ValueString(), slices.Collect(maps.Keys(records)), p.creating)
 	p.warnRemovals(recorded)
 	if p.diags.HasError() {
 		return nil
@@ -134,6 +137,11 @@ func (p *identityPlan) computed(ctx context.Context) map[string]attr.Value {
 // account checks one account block and returns what accounts will say of it.
 func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map[string]lifecycle.Record) (attr.Value, bool) {
 	name := b.platform.ValueString()
+	if p.data.fleet.Retired(name) && !p.creating {
+		p.diags.AddAttributeWarning(b.path("platform"), "Retired platform", fmt.Sprintf(
+			"Platform %q is listed in retired_platforms, so its account counts as gone. Remove this account block.", name))
+		return nil, false
+	}
 	platform, err := p.data.fleet.Platform(name)
 	if err != nil {
 		p.diags.AddAttributeError(b.path("platform"), "Unknown platform", err.Error())
@@ -143,11 +151,22 @@ func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map
 	if !p.checkBlock(b, platform, accountName) {
 		return nil, false
 	}
+	if err := p.data.accounts.claim(name, accountName, p.plan.Name.ValueString(), p.creating); err != nil {
+		p.diags.AddAttributeError(b.path(), "Account declared twice", err.Error())
+		return nil, false
+	}
 	status := nhi.Active
-	if p.plan.suspended(p.data.now()) && platform.Abilities().Suspend {
+	switch {
+	case !platform.Abilities().Suspend:
+	case p.plan.Enabled.IsUnknown() || p.plan.ExpiresAt.IsUnknown():
+		status = "" // not known yet
+	case p.plan.suspended(p.data.now()):
 		status = nhi.Suspended
 	}
 	if r, ok := recorded[name]; ok && r.Name == accountName {
+		if realm := platform.Realm(); realm != "" {
+			addErrorAt(p.diags, b.path(), "Same account on two platforms", p.data.accounts.claimRealm(realm, accountName, name))
+		}
 		r.Status = status
 		return recordValue(r), true
 	}
@@ -178,13 +197,17 @@ func (p *identityPlan) checkBlock(b accountBlock, platform *fleet.Platform, acco
 
 // newAccount asks the platform about an account that state does not know.
 func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform *fleet.Platform, r lifecycle.Record) (attr.Value, bool) {
-	wish := lifecycle.Account{Name: r.Name, Adopt: b.adopt.ValueBool()}
+	wish := lifecycle.Account{Name: r.Name, Adopt: b.adopt.ValueBool() || b.adopt.IsUnknown()}
 	preview, err := lifecycle.Inspect(ctx, p.data.fleet, p.plan.Name.ValueString(), platform.Name(), wish)
 	if errors.Is(err, fleet.ErrNotConfigured) {
 		return recordValue(r), true
 	}
 	if err != nil {
 		p.diags.AddAttributeError(b.path(), fmt.Sprintf("Unable to plan the account on platform %q", platform.Name()), err.Error())
+		return nil, false
+	}
+	if err := p.data.accounts.claimRealm(preview.Realm, r.Name, platform.Name()); err != nil {
+		p.diags.AddAttributeError(b.path(), "Same account on two platforms", err.Error())
 		return nil, false
 	}
 	if len(preview.Lacking) > 0 {
@@ -196,7 +219,8 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 		p.diags.AddAttributeWarning(b.path(), fmt.Sprintf("Account %q exists on platform %q", r.Name, platform.Name()),
 			"It carries this stack's mark for this identity, so an earlier run made it and did not get to record it. It will be taken over.")
 	}
-	r.Target, r.ID = preview.Target, preview.ID
+	// The id is not planned, even if the account exists: a replacement deletes it first.
+	r.Target = preview.Target
 	return recordValue(r), true
 }
 

@@ -177,6 +177,7 @@ func (r *identityResource) Create(ctx context.Context, req resource.CreateReques
 	if len(problems) > 0 && len(records) == 0 {
 		return // all was taken back: there is nothing to keep in state
 	}
+	r.data.made.created(records)
 	plan.record(records, nil)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), plan.Name)...)
@@ -239,6 +240,10 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
 	defer cancel()
 
+	if err := r.data.made.check(state.records()); err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Unable to delete identity %q", state.Name.ValueString()), err.Error())
+		return
+	}
 	suspendOnly := state.OnDestroy.ValueString() == onDestroySuspend
 	left, problems := lifecycle.DeleteIdentity(ctx, r.data.fleet, state.wish(r.data), state.records(), suspendOnly)
 	state.report("delete", problems, &resp.Diagnostics)

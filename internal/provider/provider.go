@@ -42,6 +42,8 @@ func New(version string, now func() time.Time) func() provider.Provider {
 type providerData struct {
 	fleet      *fleet.Fleet
 	exclusives *exclusiveGrants
+	accounts   *plannedAccounts
+	made       *madeHere
 	now        func() time.Time
 }
 
@@ -139,10 +141,11 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	data := &providerData{
 		fleet:      fleet.New(stack.ValueString(), retiredPlatforms(ctx, req.Config, &resp.Diagnostics), configs),
 		exclusives: newExclusiveGrants(),
+		accounts:   newPlannedAccounts(),
+		made:       newMadeHere(),
 		now:        p.now,
 	}
 	resp.ResourceData = data
-	resp.DataSourceData = data
 }
 
 func (p *nhiProvider) Resources(context.Context) []func() resource.Resource {

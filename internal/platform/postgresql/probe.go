@@ -26,6 +26,7 @@ func (c *client) Probe(ctx context.Context) (driver.Target, error) {
 			return fmt.Errorf("ask PostgreSQL for its system identifier: %w", err)
 		}
 		target.ID = "postgresql:" + cluster + "/" + database
+		target.Realm = "postgresql:" + cluster
 		s, err := readStanding(ctx, tx)
 		if err != nil {
 			return err

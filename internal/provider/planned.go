@@ -1,0 +1,90 @@
+package provider
+
+import (
+	"fmt"
+	"sync"
+)
+
+// plannedAccounts knows, while one plan is made, which identity declares which account. Identities are planned before
+// the grants that refer to them.
+type plannedAccounts struct {
+	mu         sync.Mutex
+	claims     map[accountKey][]accountClaim
+	realms     map[accountKey]string          // realm and account name → platform
+	identities map[string]map[string]struct{} // identity → platforms; only wholly known identities
+	created    map[string]bool                // identities that are made by this plan
+}
+
+type accountClaim struct {
+	identity string
+	creating bool
+}
+
+func newPlannedAccounts() *plannedAccounts {
+	return &plannedAccounts{
+		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
+		created: make(map[string]bool),
+	}
+}
+
+// claim registers an account for an identity and returns an error if another declaration has it. A replacement is
+// planned twice, once with its prior state and once as a creation.
+func (p *plannedAccounts) claim(platform, account, identity string, creating bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := accountKey{platform, account}
+	for _, other := range p.claims[key] {
+		if other.identity != identity {
+			return fmt.Errorf("account %q on platform %q is also declared by the identity %q; an account belongs to one identity: "+
+				"give one of them another name", account, platform, other.identity)
+		}
+		if other.creating == creating {
+			return fmt.Errorf("account %q on platform %q is declared twice, by two nhi_identity resources named %q; "+
+				"names of identities are unique in a stack", account, platform, identity)
+		}
+	}
+	p.claims[key] = append(p.claims[key], accountClaim{identity, creating})
+	return nil
+}
+
+// claimRealm registers an account in the space that several platforms may share, and returns an error if another
+// platform's account is the same one.
+func (p *plannedAccounts) claimRealm(realm, account, platform string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := accountKey{realm, account}
+	if other, taken := p.realms[key]; taken && other != platform {
+		return fmt.Errorf("platforms %q and %q are parts of one system (%s), in which account names are unique, so both account blocks "+
+			"would mean the same account %q. Give one of them another name", other, platform, realm, account)
+	}
+	p.realms[key] = platform
+	return nil
+}
+
+// complete notes all platforms on which an identity has an account.
+func (p *plannedAccounts) complete(identity string, platforms []string, creating bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.created[identity] = p.created[identity] || creating
+	set := make(map[string]struct{}, len(platforms))
+	for _, platform := range platforms {
+		set[platform] = struct{}{}
+	}
+	p.identities[identity] = set
+}
+
+// creates reports whether the plan makes the identity, anew or for the first time.
+func (p *plannedAccounts) creates(identity string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.created[identity]
+}
+
+// lacks reports whether the configuration declares the identity, and without an account on the platform.
+func (p *plannedAccounts) lacks(identity, platform string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	set, declared := p.identities[identity]
+	_, has := set[platform]
+	return declared && !has
+}
