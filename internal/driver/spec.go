@@ -28,6 +28,8 @@ type Spec struct {
 	Settings []Setting
 	// NativeExpiry reports whether the platform itself ends an account at a time.
 	NativeExpiry bool
+	// TellsLastUse reports whether the platform says when a credential was last used (nhi.Credential.LastUsedAt).
+	TellsLastUse bool
 }
 
 // Setting is one setting that accounts have on one kind of platform only.

@@ -39,6 +39,8 @@ type Config struct {
 	PreviousTargets []string
 	// Secrets are hidden wherever an error of the platform repeats them.
 	Secrets []secret.Value
+	// Watch, if set, is told of every successful change.
+	Watch Watch
 }
 
 // Fleet is the set of configured platforms of one stack. Its methods are safe for concurrent use.

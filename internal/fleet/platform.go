@@ -43,6 +43,9 @@ func newPlatform(stack string, config Config, retry retryPolicy) *Platform {
 		logged(config.Name), explained(p), retried(p, retry),
 		limited(config.Options), whole(), timed(config.Options),
 	}
+	if config.Watch != nil {
+		p.chain = append(p.chain, watched(config.Name, config.Watch))
+	}
 	return p
 }
 

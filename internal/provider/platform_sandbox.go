@@ -3,8 +3,10 @@ package provider
 import (
 	"context"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	resourceschema "github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -13,7 +15,8 @@ import (
 
 type sandboxModel struct {
 	commonPlatform
-	Path types.String `tfsdk:"path"`
+	Path            types.String `tfsdk:"path"`
+	CredentialSlots types.Int64  `tfsdk:"credential_slots"`
 }
 
 func sandboxKind() kind {
@@ -25,6 +28,11 @@ func sandboxKind() kind {
 			"path": schema.StringAttribute{
 				Required: true, MarkdownDescription: "The file. It is created if it does not exist; its directory is not.",
 			},
+			"credential_slots": schema.Int64Attribute{
+				Optional: true, Validators: []validator.Int64{int64validator.Between(1, 100)},
+				MarkdownDescription: "How many credentials an account can have at once, default 2. With 1 it behaves like a system that " +
+					"knows one password per account.",
+			},
 		},
 		settings: map[string]resourceschema.Attribute{
 			"description":  resourceschema.StringAttribute{Optional: true, MarkdownDescription: "A text for people."},
@@ -33,7 +41,8 @@ func sandboxKind() kind {
 		open: func(ctx context.Context, b *blockReader) func() (driver.Driver, error) {
 			var m sandboxModel
 			b.decode(ctx, &m)
-			return func() (driver.Driver, error) { return sandbox.Open(sandbox.Config{Path: m.Path.ValueString()}) }
+			config := sandbox.Config{Path: m.Path.ValueString(), CredentialSlots: int(m.CredentialSlots.ValueInt64())}
+			return func() (driver.Driver, error) { return sandbox.Open(config) }
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -25,16 +26,24 @@ import (
 var (
 	_ provider.Provider                   = (*nhiProvider)(nil)
 	_ provider.ProviderWithValidateConfig = (*nhiProvider)(nil)
+
+	_ provider.ProviderWithEphemeralResources = (*nhiProvider)(nil)
 )
 
 type nhiProvider struct {
 	version string
 	now     func() time.Time
+	watch   fleet.Watch
 }
 
 // New returns the provider's constructor, as providerserver wants it. Whether something has expired is judged by now.
 func New(version string, now func() time.Time) func() provider.Provider {
 	return func() provider.Provider { return &nhiProvider{version: version, now: now} }
+}
+
+// NewWatched is New with a watch that is told of every change on a platform, as soon as it was made.
+func NewWatched(version string, now func() time.Time, watch fleet.Watch) func() provider.Provider {
+	return func() provider.Provider { return &nhiProvider{version: version, now: now, watch: watch} }
 }
 
 // providerData is what Configure hands to the resources. Caches hang on it, never on globals: one process may serve
@@ -44,6 +53,7 @@ type providerData struct {
 	exclusives *exclusiveGrants
 	accounts   *plannedAccounts
 	made       *madeHere
+	rotations  *rotationClaims
 	now        func() time.Time
 }
 
@@ -132,6 +142,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	for _, k := range kinds() {
 		for _, b := range k.blocks(ctx, req.Config, &resp.Diagnostics) {
 			config := k.config(ctx, b, &resp.Diagnostics)
+			config.Watch = p.watch
 			configs = append(configs, config)
 		}
 	}
@@ -143,13 +154,20 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		exclusives: newExclusiveGrants(),
 		accounts:   newPlannedAccounts(),
 		made:       newMadeHere(),
+		rotations:  newRotationClaims(),
 		now:        p.now,
 	}
 	resp.ResourceData = data
+	resp.EphemeralResourceData = data
 }
 
 func (p *nhiProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newIdentityResource, newGrantResource}
+	return []func() resource.Resource{newIdentityResource, newGrantResource, newRotationResource}
+}
+
+// EphemeralResources implements provider.ProviderWithEphemeralResources.
+func (p *nhiProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newCredentialEphemeral}
 }
 
 func (p *nhiProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

@@ -21,6 +21,8 @@ func TestExamplesAreValid(t *testing.T) {
 	identity, grant := filepath.Join(examples, "resources/nhi_identity"), filepath.Join(examples, "resources/nhi_grant")
 	resources := []string{
 		filepath.Join(examples, "provider/provider.tf"), filepath.Join(identity, "resource.tf"), filepath.Join(grant, "resource.tf"),
+		filepath.Join(examples, "resources/nhi_rotation/resource.tf"),
+		filepath.Join(examples, "ephemeral-resources/nhi_credential/ephemeral-resource.tf"),
 	}
 	configurations := map[string][]string{
 		"resources":           resources,

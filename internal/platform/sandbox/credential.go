@@ -20,7 +20,7 @@ import (
 var errRefused = driver.Errorf(driver.Unauthenticated, "the sandbox refuses this login")
 
 // Slots implements driver.Issuer.
-func (s *sandbox) Slots() int { return slots }
+func (s *sandbox) Slots() int { return s.slots }
 
 // Issue implements driver.Issuer.
 func (s *sandbox) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueRequest) (driver.Issued, error) {
@@ -43,7 +43,7 @@ func (s *sandbox) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueRe
 			return err
 		case sameLabel:
 			return driver.Errorf(driver.Conflict, "account %q has a credential with the label %q already", login, request.Label)
-		case taken >= slots:
+		case taken >= s.slots:
 			return driver.Errorf(driver.Conflict, "account %q has %d credentials already, all it can have", login, taken)
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO credentials (id, account, label, salt, hash, created_at, expires_at, last_used_at)

@@ -28,10 +28,12 @@ type Config struct {
 	// ReadOnly refuses every change with PermissionDenied, as an administrator's account without rights would. The file
 	// must exist.
 	ReadOnly bool
+	// CredentialSlots is how many credentials an account can have at once. 0 means 2.
+	CredentialSlots int
 }
 
-// slots is how many credentials an account can have at once.
-const slots = 2
+// defaultSlots is how many credentials an account can have at once, unless the configuration says otherwise.
+const defaultSlots = 2
 
 // maxName is the longest account name in bytes.
 const maxName = 255
@@ -58,6 +60,7 @@ func Spec() driver.Spec {
 			{Name: settingMaxSessions, Description: "How many sessions the account may have at once; `0`, the default, is any number."},
 		},
 		NativeExpiry: true,
+		TellsLastUse: true,
 	}
 }
 
@@ -89,7 +92,8 @@ func checkSettings(settings map[string]string) error {
 
 // sandbox implements driver.Driver and every capability.
 type sandbox struct {
-	file *file
+	file  *file
+	slots int
 }
 
 // Open returns a driver for the file that config names. The file is opened, and created, by the first call.
@@ -105,7 +109,11 @@ func open(config Config) (*sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox path %q: %w", config.Path, err)
 	}
-	return &sandbox{file: newFile(path, config.ReadOnly)}, nil
+	slots := config.CredentialSlots
+	if slots <= 0 {
+		slots = defaultSlots
+	}
+	return &sandbox{file: newFile(path, config.ReadOnly), slots: slots}, nil
 }
 
 // Close implements driver.Driver.

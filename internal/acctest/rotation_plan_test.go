@@ -1,0 +1,246 @@
+package acctest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+// withSlots is a sandbox whose accounts have n credentials at once.
+func withSlots(t *testing.T, name string, n int) *site {
+	t.Helper()
+	s := sandboxSite(t, name)
+	block := s.block()
+	s.block = func() string {
+		return strings.Replace(block, "sandbox {", fmt.Sprintf("sandbox {\n  credential_slots = %d", n), 1)
+	}
+	return s
+}
+
+func (s *site) issueByHand(account, label string) driver.Issued {
+	s.t.Helper()
+	issuer, ok := s.hand.(driver.Issuer)
+	if !ok {
+		s.t.Fatalf("%s issues no credentials", s.name)
+	}
+	issued, err := issuer.Issue(s.t.Context(), nhi.Ref{Name: account}, driver.IssueRequest{Label: label})
+	s.do(err)
+	return issued
+}
+
+// Not due, clock moved backwards, rotate_when_changed, full slots, an overlap of zero, and rotation in place.
+func TestWhenRotationIsDue(t *testing.T) {
+	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
+	r := newRotations(t, []*site{s}, store)
+	w := r.workspace(t)
+	w.Apply()
+	first := r.held(t, s, store)
+	for _, clock := range []time.Duration{23 * time.Hour, -48 * time.Hour} {
+		w.MoveClock(clock)
+		w.Plan(exitEmpty)
+	}
+	w.MoveClock(0)
+
+	r.extraRotation = "  rotate_when_changed = { key = \"1\" }"
+	w.Configure(r.hcl())
+	w.Plan(exitChanges).Has(t, "Applying this plan will", "rotate: rotate_when_changed has changed")
+	w.Apply()
+	r.consistent(t, w)
+	second := r.held(t, s, store)
+	if second.Fields["secret"].Equal(first.Fields["secret"]) {
+		t.Error("rotate_when_changed did not rotate")
+	}
+	w.MoveClock(-48 * time.Hour) // the overlap is not over because the clock went back
+	w.Plan(exitEmpty)
+
+	w.MoveClock(0)
+	r.extraRotation = "  rotate_when_changed = { key = \"2\" }"
+	w.Configure(r.hcl())
+	w.Plan(exitError).Has(t, "Impossible rotation", "the account has 2 credentials and can have 2 at once", "may be retired from")
+	w.MoveClock(2 * time.Hour)
+	w.Apply()
+	r.consistent(t, w)
+
+	r.period, r.extraRotation = "  rotate_every = \"24h\"\n  overlap = \"0s\"\n", "  rotate_when_changed = { key = \"3\" }"
+	w.Configure(r.hcl())
+	w.MoveClock(4 * time.Hour)
+	w.Apply()
+	r.settled(t)
+	if err := s.login(t, second); err == nil {
+		t.Error("an overlap of zero left an older credential")
+	}
+	w.Destroy()
+}
+
+// A suspended identity proves nothing, so its rotations wait; resumed, it goes on with the credential that it had.
+func TestRotationOfASuspendedIdentity(t *testing.T) {
+	pg, vault := postgresqlSite(t, "warehouse", ""), vaultSite(t, "secrets", "")
+	r := newRotations(t, []*site{pg, vault})
+	r.stores = []*site{vault}
+	w := r.workspace(t)
+	w.ApplyOnly()
+	r.extra = "  enabled = false"
+	w.Configure(r.hcl())
+	w.Apply()
+	w.MoveClock(cycle)
+	w.Plan(exitEmpty)
+	r.extra = ""
+	w.Configure(r.hcl())
+	w.ApplyOnly()
+	r.settled(t)
+	w.Plan(exitChanges).Has(t, "rotate: due since")
+	w.Apply()
+	r.consistent(t, w)
+}
+
+// With one slot a rotation is refused, or with allow_outage done in place.
+func TestRotationInPlace(t *testing.T) {
+	s, store := withSlots(t, "warehouse", 1), sandboxSite(t, "secrets")
+	r := newRotations(t, []*site{s}, store)
+	w := r.workspace(t)
+	w.Plan(exitError).Has(t, "one credential at a time", "allow_outage = true")
+	r.extraRotation = "  allow_outage = true"
+	w.Configure(r.hcl())
+	w.Apply()
+	first := r.held(t, s, store)
+	w.MoveClock(cycle)
+	w.Apply()
+	r.settled(t)
+	if err := s.login(t, first); err == nil {
+		t.Error("the old credential still works")
+	}
+}
+
+// A credential that somebody made by hand is shown by the first plan that sees it and revoked by the apply of that plan,
+// never by an apply whose plan did not know it.
+func TestUnmanagedCredential(t *testing.T) {
+	s, store := withSlots(t, "warehouse", 3), sandboxSite(t, "secrets")
+	r := newRotations(t, []*site{s}, store)
+	w := r.workspace(t)
+	w.Apply()
+	w.MoveClock(cycle)
+	w.Plan(exitChanges, "-out=saved")
+	s.issueByHand(r.identity, "by-hand")
+	w.must(0, "apply", "-no-color", "saved")
+	if got := len(s.account(r.identity).Credentials); got != 3 {
+		t.Errorf("%d credentials after an apply that did not know of the third", got)
+	}
+	w.Plan(exitChanges).Has(t, "(by-hand): no rotation made this credential")
+	w.Apply()
+	r.consistent(t, w)
+
+	// What somebody writes into a store is put right, too.
+	stored := r.held(t, s, store)
+	stored.Fields["secret"] = secret.New("by-hand")
+	if _, err := store.secrets().PutSecret(t.Context(), r.path(s), stored); err != nil {
+		t.Fatal(err)
+	}
+	w.Plan(exitChanges).Has(t, "rotate: no store can give the current credential back")
+	w.MoveClock(cycle + 2*time.Hour)
+	w.Apply()
+	r.consistent(t, w)
+}
+
+// Another store is served without a rotation, and one that is not named any more is emptied.
+func TestDeliveriesChange(t *testing.T) {
+	s, store, second := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets"), sandboxSite(t, "more")
+	r := newRotations(t, []*site{s}, store)
+	r.extraProvider += second.block()
+	w := r.workspace(t)
+	w.Apply()
+	before := r.held(t, s, store)
+	r.stores = []*site{store, second}
+	w.Configure(r.hcl())
+	w.Apply()
+	r.settled(t)
+	r.stores = []*site{second}
+	r.extraDeliver = "    fields = { login = \"{{login}}\", secret = \"{{secret}}\", URL = \"db://{{login}}:{{secret_urlencoded}}@db/x\" }"
+	w.Configure(r.hcl())
+	w.Apply()
+	r.settled(t)
+	after := r.held(t, s, second)
+	if !after.Fields["secret"].Equal(before.Fields["secret"]) {
+		t.Error("a change of the deliveries rotated")
+	}
+	want := "db://" + r.identity + ":" + before.Fields["secret"].Reveal() + "@db/x"
+	if after.Fields["URL"].Reveal() != want {
+		t.Errorf("the template gave something else than %d characters", len(want))
+	}
+	if _, err := store.secrets().GetSecret(t.Context(), r.path(s)); store.hand.Classify(err).Code != driver.NotFound {
+		t.Errorf("the store that is not named any more: %v", err)
+	}
+}
+
+// The previous credential is kept until somebody has used the current one.
+func TestRequireUseBeforeRetire(t *testing.T) {
+	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
+	r := newRotations(t, []*site{s}, store)
+	r.extraRotation = "  require_use_before_retire = true"
+	w := r.workspace(t)
+	w.Apply()
+	w.MoveClock(cycle)
+	w.Apply()
+	w.MoveClock(cycle + 2*time.Hour)
+	w.Plan(exitEmpty).Has(t, "nobody has used the current credential yet")
+	if err := s.login(t, r.held(t, s, store)); err != nil {
+		t.Fatal(err)
+	}
+	w.Plan(exitChanges).Has(t, `- "retire nhi-1-`)
+	w.Apply()
+	r.settled(t)
+}
+
+// What cannot be applied is refused before anything is changed: first what needs no platform, then the rest.
+func TestRotationRefusals(t *testing.T) {
+	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
+	r := newRotations(t, []*site{s}, store)
+	w := r.workspace(t)
+	head := r.config.hcl() + "\n"
+	block := func(name, body string) string {
+		return fmt.Sprintf("resource \"nhi_rotation\" %q {\n  identity = nhi_identity.this\n%s\n}\n", name, body)
+	}
+	on := "  platform = \"warehouse\"\n"
+	deliver := func(path, fields string) string {
+		return fmt.Sprintf("  deliver {\n    platform = \"secrets\"\n    path = %q\n%s\n  }\n", path, fields)
+	}
+	w.Configure(head +
+		block("overlap", on+"  rotate_every = \"1h\"\n"+deliver("a", "")) +
+		block("short", on+"  rotate_every = \"1s\"\n  overlap = \"0s\"\n"+deliver("a", "")) +
+		block("nowhere", on) +
+		block("path", on+deliver("/a/", "")) +
+		block("placeholder", on+deliver("a", `fields = { X = "{{secrte}}" }`)) +
+		block("open", on+deliver("a", `fields = { X = "{{secret" }`)) +
+		block("useless", on+deliver("a", `fields = { X = "{{login}}" }`)) +
+		block("reserved", on+deliver("a", `fields = { nhi = "{{secret}}" }`)) +
+		block("twice", on+deliver("a", "")+deliver("a", "")))
+	w.Plan(exitError).Has(t, "Overlap longer than the period", "less than a minute", "deliver", "without a slash at an end",
+		"did you mean {{secret}}?", "write }} behind its name", "Nothing to deliver", "Reserved field", "Duplicate deliver block")
+
+	head += "\nresource \"nhi_identity\" \"other\" {\n  name = \"" + r.identity + "-2\"\n  kind = \"workload\"\n  owner = \"x\"\n  account {\n    platform = \"warehouse\"\n  }\n}\n"
+	w.Configure(head)
+	w.Apply()
+	_, err := store.secrets().PutSecret(t.Context(), "foreign", driver.StoredSecret{Fields: map[string]secret.Value{"a": secret.New("b")}})
+	s.do(err)
+	s.issueByHand(r.identity+"-2", "one")
+	s.issueByHand(r.identity+"-2", "two")
+	scim := "  scim {\n    name = \"sap\"\n    url = \"http://127.0.0.1:9\"\n    token = \"x\"\n  }\n  postgresql {\n    name = \"pg\"\n    host = \"127.0.0.1\"\n    port = 9\n    database = \"x\"\n    username = \"x\"\n    password = \"x\"\n  }\n"
+	w.Configure(replaceOnce(t, head, "stack = \""+r.stack+"\"\n", "stack = \""+r.stack+"\"\n"+scim) +
+		block("unknown", "  platform = \"warehuose\"\n"+deliver("a", "")) +
+		block("nostore", on+"  deliver {\n    platform = \"pg\"\n    path = \"a\"\n  }\n") +
+		block("noissuer", "  platform = \"sap\"\n"+deliver("a", "")) +
+		block("nouse", "  platform = \"pg\"\n  require_use_before_retire = true\n"+deliver("a", "")) +
+		block("one", on+deliver("a", "")) + block("two", on+deliver("b", "")) +
+		strings.Replace(block("full", on+deliver("c", "")), "nhi_identity.this", "nhi_identity.other", 1))
+	w.Plan(exitError).Has(t, `did you mean "warehouse"?`, "is no secret store", "does not issue credentials", "does not tell when a credential was last used",
+		"Conflicting rotations", "the account has 2 credentials and can have 2 at once: revoke one of them first")
+	w.Configure(head + block("foreign", on+deliver("foreign", "")))
+	w.Plan(exitError).Has(t, "this rotation did not deliver", "choose another path")
+	if got := len(s.account(r.identity).Credentials); got != 0 {
+		t.Errorf("refused plans issued %d credentials", got)
+	}
+}

@@ -1,0 +1,101 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+// Watch is told of every successful change on a platform before anything else happens.
+type Watch func(platform, operation string)
+
+// watched tells watch.
+func watched(platform string, watch Watch) interceptor {
+	return func(c call, next handler) handler {
+		return func(ctx context.Context) error {
+			err := next(ctx)
+			if err == nil && c.write {
+				watch(platform, c.op)
+			}
+			return err
+		}
+	}
+}
+
+// Hide makes the platform's messages hide these texts, too.
+func (c *Conn) Hide(secrets ...secret.Value) { c.platform.redactor.Add(secrets...) }
+
+// Slots is how many credentials an account here can have at once, 0 if they have none.
+func (c *Conn) Slots() int {
+	if issuer, ok := c.driver.(driver.Issuer); ok {
+		return issuer.Slots()
+	}
+	return 0
+}
+
+// Issue makes a credential. It is repeated only if the platform said that it did nothing; after any other error look
+// for the label.
+func (c *Conn) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueRequest) (driver.Issued, error) {
+	issuer, ok := c.driver.(driver.Issuer)
+	if !ok {
+		return driver.Issued{}, c.lacks("issue credentials")
+	}
+	c.platform.cache.forget(ref)
+	defer c.platform.cache.forget(ref)
+	op := fmt.Sprintf("issue credential %s for account", request.Label)
+	return ask(ctx, c.platform, call{op: op, account: ref.Name, write: true}, func(ctx context.Context) (driver.Issued, error) {
+		issued, err := issuer.Issue(ctx, ref, request)
+		c.Hide(issued.Secret)
+		return issued, err
+	})
+}
+
+// Verify returns nil if the platform accepts login and text, code Unauthenticated if it refuses them.
+func (c *Conn) Verify(ctx context.Context, login string, text secret.Value) error {
+	verifier, ok := c.driver.(driver.Verifier)
+	if !ok {
+		return c.lacks("prove credentials by logging in")
+	}
+	c.Hide(text)
+	return c.platform.call(ctx, call{op: "log in as", account: login, idempotent: true},
+		func(ctx context.Context) error { return verifier.Verify(ctx, login, text) })
+}
+
+// PutSecret writes a secret with check-and-set (driver.SecretStore). It is not repeated: after an error read what is
+// there. The values in hide stay out of messages.
+func (c *Conn) PutSecret(ctx context.Context, path string, s driver.StoredSecret, hide ...secret.Value) (int64, error) {
+	store, ok := c.driver.(driver.SecretStore)
+	if !ok {
+		return 0, c.lacks("store secrets")
+	}
+	c.Hide(hide...)
+	return ask(ctx, c.platform, call{op: fmt.Sprintf("write the secret at %q", path), write: true},
+		func(ctx context.Context) (int64, error) { return store.PutSecret(ctx, path, s) })
+}
+
+// GetSecret reads the newest version of a secret, code NotFound if nothing is there.
+func (c *Conn) GetSecret(ctx context.Context, path string) (driver.StoredSecret, error) {
+	store, ok := c.driver.(driver.SecretStore)
+	if !ok {
+		return driver.StoredSecret{}, c.lacks("store secrets")
+	}
+	return ask(ctx, c.platform, call{op: fmt.Sprintf("read the secret at %q", path), idempotent: true},
+		func(ctx context.Context) (driver.StoredSecret, error) { return store.GetSecret(ctx, path) })
+}
+
+// RemoveSecret removes a secret with all its versions. If nothing is there it succeeds.
+func (c *Conn) RemoveSecret(ctx context.Context, path string) error {
+	store, ok := c.driver.(driver.SecretStore)
+	if !ok {
+		return c.lacks("store secrets")
+	}
+	return c.platform.call(ctx, call{op: fmt.Sprintf("remove the secret at %q", path), write: true, idempotent: true},
+		func(ctx context.Context) error { return store.RemoveSecret(ctx, path) })
+}
+
+func (c *Conn) lacks(what string) error {
+	return driver.Errorf(driver.Unsupported, "platform %q cannot %s", c.platform.Name(), what)
+}

@@ -1,0 +1,238 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
+)
+
+// Rotation is what is declared.
+type Rotation struct {
+	Identity string
+	// AccountNames holds the accounts that are not named like the identity.
+	AccountNames map[string]string
+	Platform     string
+	// Every is 0 if only Forced rotates.
+	Every, Overlap time.Duration
+	// Forced is set if what rotate_when_changed watches differs from what is recorded.
+	Forced                          bool
+	AllowOutage, Verify, RequireUse bool
+	// Frozen is set if the plan promised that the credentials stay as they are, whatever has become due since.
+	Frozen     bool
+	Deliveries []Delivery
+}
+
+// RotationRecord is what state keeps of a rotation. None of it is secret.
+type RotationRecord struct {
+	Credentials rotation.Record
+	// Delivered lists the places that hold the credential, or may.
+	Delivered []Place
+	// Targets are the ids of the systems, by platform.
+	Targets map[string]string
+}
+
+// RotationView is what the platforms say of a rotation, and what is due.
+type RotationView struct {
+	rotation.Plan
+	// Account is false if the platform says that the account does not exist.
+	Account bool
+	// Lacking names what our admin account may not do on the issuing platform.
+	Lacking []string
+}
+
+// rotationWork is one operation on a rotation.
+type rotationWork struct {
+	Rotation
+	fleet   *fleet.Fleet
+	record  RotationRecord
+	conn    *fleet.Conn
+	account nhi.Account
+	exists  bool
+	stores  []storeNow
+}
+
+// storeNow is one delivery with its store and what that holds.
+type storeNow struct {
+	Delivery
+	conn *fleet.Conn
+	found
+}
+
+// observe reads the account and every store. now asks the platform even if the account was read before.
+func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, now bool) (*rotationWork, Problems) {
+	w := &rotationWork{Rotation: r, fleet: f, record: record}
+	var err error
+	if w.conn, err = connect(ctx, f, r.Platform, record.Targets[r.Platform]); err != nil {
+		return nil, Problems{{r.Platform, err}}
+	}
+	grant := Grant{Identity: r.Identity, AccountNames: r.AccountNames}
+	w.account, err = grant.account(ctx, f, w.conn, now, true)
+	w.exists = err == nil
+	if err != nil && driver.CodeOf(err) != driver.NotFound {
+		return nil, Problems{{r.Platform, err}}
+	}
+	var problems Problems
+	for _, d := range r.Deliveries {
+		store, err := w.lookAt(ctx, d)
+		if err != nil {
+			problems = append(problems, Problem{d.Platform, fmt.Errorf("delivery to %s: %w", d.Place, err)})
+			continue
+		}
+		w.stores = append(w.stores, store)
+	}
+	return w, problems
+}
+
+func (w *rotationWork) lookAt(ctx context.Context, d Delivery) (storeNow, error) {
+	conn, err := connect(ctx, w.fleet, d.Platform, w.record.Targets[d.Platform])
+	if err != nil {
+		return storeNow{}, err
+	}
+	there, err := look(ctx, conn, d.Place, w.owned(w.fleet))
+	if err == nil {
+		err = w.mayReplace(d.Place)(there)
+	}
+	w.conn.Hide(there.credential.secret)
+	return storeNow{Delivery: d, conn: conn, found: there}, err
+}
+
+// mayReplace refuses to overwrite what this rotation did not deliver.
+func (w *rotationWork) mayReplace(place Place) func(found) error {
+	return func(there found) error {
+		if there.stored.Version == 0 || there.ours || slices.Contains(w.record.Delivered, place) {
+			return nil
+		}
+		return fmt.Errorf("%q in platform %q holds a secret that this rotation did not deliver, and it is never overwritten silently; "+
+			"remove it there, or choose another path", place.Path, place.Platform)
+	}
+}
+
+// next decides what is due now.
+func (w *rotationWork) next(revocable func(string) bool, now time.Time) (rotation.Plan, error) {
+	seen := rotation.Observed{
+		Credentials: w.account.Credentials, ExpiresAt: w.account.ExpiresAt, Suspended: w.account.Status == nhi.Suspended,
+	}
+	for _, s := range w.stores {
+		seen.Stores = append(seen.Stores, w.holding(s))
+	}
+	return rotation.Next(w.record.Credentials, seen, rotation.Settings{
+		Labels: rotation.NewLabels(w.fleet.Stack(), w.Identity), Every: w.Every, Overlap: w.Overlap, Forced: w.Forced,
+		Slots: w.conn.Slots(), AllowOutage: w.AllowOutage, RequireUse: w.RequireUse,
+	}, revocable, now)
+}
+
+func (w *rotationWork) holding(s storeNow) rotation.Holding {
+	h := rotation.Holding{Place: s.String()}
+	if !s.ours {
+		return h
+	}
+	h.Label, h.IssuedAt, h.Readable = s.note.Label, s.note.IssuedAt, s.readable
+	if s.readable {
+		credential := s.credential
+		credential.account = w.account.Name
+		want, _, err := s.content(w.owned(w.fleet), credential)
+		h.AsDeclared = err == nil && same(s.stored, want)
+	}
+	return h
+}
+
+// ErrRotationImpossible is wrapped by problems of the configuration that no platform has to be asked about again.
+var ErrRotationImpossible = errors.New("the rotation is impossible as it is declared")
+
+// PlanRotation says what is due. It changes nothing.
+// shown is as for ApplyRotation; nil plans everything that is due.
+func PlanRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, shown func(id string) bool, now time.Time) (RotationView, Problems) {
+	w, problems := observeRotation(ctx, f, r, record, false)
+	if len(problems) > 0 {
+		return RotationView{}, problems
+	}
+	plan, err := w.next(shown, now)
+	if err != nil {
+		return RotationView{}, Problems{{r.Platform, fmt.Errorf("%w: %w", ErrRotationImpossible, err)}}
+	}
+	return RotationView{Plan: plan, Account: w.exists, Lacking: w.conn.Target().Lacking}, nil
+}
+
+// ApplyRotation does what is due and what a plan has shown: of credentials that could be revoked at leisure only those
+// that shown names. It returns the record as it is afterwards, also when a step failed; everything before that step
+// stays done, and the next run goes on there.
+func ApplyRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, shown func(id string) bool, clock func() time.Time) (RotationRecord, Problems) {
+	w, run, problems := runRotation(ctx, f, r, record, shown, clock)
+	if w == nil || len(problems) > 0 {
+		return run.record, problems
+	}
+	left, problems := removePlaces(ctx, f, r, run.record, func(p Place) bool {
+		return !slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Place == p })
+	})
+	run.record.Delivered = left
+	if len(problems) > 0 {
+		return run.record, problems
+	}
+	return run.finished(), nil
+}
+
+// CreateRotation issues and delivers the first credential, or takes back what it made. What could not be taken back is
+// in the record that it returns together with the problems. A credential that an earlier run of the same rotation made
+// and delivered is taken over, and stays if this run fails.
+func CreateRotation(ctx context.Context, f *fleet.Fleet, r Rotation, clock func() time.Time) (RotationRecord, Problems) {
+	w, run, problems := runRotation(ctx, f, r, RotationRecord{}, func(string) bool { return false }, clock)
+	if w == nil {
+		return RotationRecord{}, problems
+	}
+	if len(problems) == 0 {
+		return run.finished(), nil
+	}
+	undone := run.undo(context.WithoutCancel(ctx))
+	if !run.issued || len(undone) == 0 {
+		return RotationRecord{}, append(problems, undone...)
+	}
+	return run.record, append(problems, undone...)
+}
+
+func runRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, shown func(string) bool, clock func() time.Time) (*rotationWork, *rotationRun, Problems) {
+	run := &rotationRun{record: record, clock: clock}
+	w, problems := observeRotation(ctx, f, r, record, true)
+	if len(problems) > 0 {
+		return nil, run, problems
+	}
+	if !w.exists {
+		return nil, run, Problems{{r.Platform, fmt.Errorf("the identity %q has no account on platform %q, so there is nothing to issue "+
+			"credentials for; declare it in an account block of the nhi_identity", r.Identity, r.Platform)}}
+	}
+	plan := rotation.Plan{Record: record.Credentials}
+	if !r.Frozen {
+		var err error
+		if plan, err = w.next(shown, clock()); err != nil {
+			return nil, run, Problems{{r.Platform, err}}
+		}
+	}
+	run.rotationWork = w
+	run.record.Credentials, run.record.Targets = plan.Record, merged(record.Targets, w.targets())
+	return w, run, run.steps(ctx, plan.Steps)
+}
+
+// finished is the record when every step is done: all that is declared holds the credential, and nothing else does.
+func (r *rotationRun) finished() RotationRecord {
+	record := r.record
+	record.Delivered, record.Targets = nil, r.targets()
+	for _, d := range r.Deliveries {
+		record.Delivered = append(record.Delivered, d.Place)
+	}
+	return record
+}
+
+// targets are the systems that answered.
+func (w *rotationWork) targets() map[string]string {
+	targets := map[string]string{w.Platform: w.conn.Target().ID}
+	for _, s := range w.stores {
+		targets[s.Platform] = s.conn.Target().ID
+	}
+	return targets
+}

@@ -1,0 +1,274 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// ValidateConfig checks what needs no platform.
+func (r *rotationResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config rotationModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	config.checkTimes(&resp.Diagnostics)
+	seen := make(map[lifecycle.Place]bool)
+	for _, b := range config.deliverBlocks() {
+		b.templates(&resp.Diagnostics)
+		if !known(b.platform) || !known(b.path) {
+			continue
+		}
+		addErrorAt(&resp.Diagnostics, b.at.AtName("path"), "Invalid path", checkSecretPath(b.path.ValueString()))
+		if seen[b.place()] {
+			resp.Diagnostics.AddAttributeError(b.at, "Duplicate deliver block", "The rotation delivers to this path already. Remove this block, "+
+				"or choose another path.")
+		}
+		seen[b.place()] = true
+	}
+}
+
+func (m rotationModel) checkTimes(diags *diag.Diagnostics) {
+	every, overlap := durationOf(m.RotateEvery), m.overlap()
+	if known(m.RotateEvery) && every < time.Minute {
+		diags.AddAttributeError(path.Root("rotate_every"), "Invalid period", fmt.Sprintf("%s is less than a minute.", m.RotateEvery.ValueString()))
+	}
+	if overlap < 0 {
+		diags.AddAttributeError(path.Root("overlap"), "Invalid overlap", "The overlap is negative.")
+	}
+	if known(m.RotateEvery) && !m.Overlap.IsUnknown() && every > 0 && overlap >= every {
+		diags.AddAttributeError(path.Root("overlap"), "Overlap longer than the period", fmt.Sprintf(
+			"The overlap (%s) must be shorter than rotate_every (%s): the previous credential has to be gone before the next one is issued. "+
+				"The default overlap is %s.", overlap, every, defaultOverlap))
+	}
+}
+
+// checkSecretPath refuses paths that no store has.
+func checkSecretPath(text string) error {
+	if err := nhi.CheckAccountText(text); err != nil {
+		return fmt.Errorf("%q cannot be the path of a secret: %w", text, err)
+	}
+	if strings.HasPrefix(text, "/") || strings.HasSuffix(text, "/") || strings.Contains(text, "//") {
+		return fmt.Errorf("%q cannot be the path of a secret: write it without a slash at an end, for example kv/billing-agent/warehouse", text)
+	}
+	return nil
+}
+
+// ModifyPlan refuses what could not be applied, says what is due, and makes the plan exact.
+func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	defer guard(&resp.Diagnostics)
+	if r.data == nil || req.Plan.Raw.IsNull() {
+		return
+	}
+	var plan, state rotationModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	p := rotationPlan{
+		data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), changed: !req.Plan.Raw.Equal(req.State.Raw), diags: &resp.Diagnostics,
+	}
+	p.checkPlatforms()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	values := p.computed(ctx)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+}
+
+// rotationPlan is the work of one ModifyPlan.
+type rotationPlan struct {
+	data              *providerData
+	plan, state       rotationModel
+	creating, changed bool
+	diags             *diag.Diagnostics
+}
+
+// checkPlatforms refuses unknown platforms, and platforms that cannot do what they are named for.
+func (p *rotationPlan) checkPlatforms() {
+	if name := p.plan.identityName(); known(name) {
+		addErrorAt(p.diags, path.Root("identity").AtName("name"), "Invalid identity name", nhi.CheckIdentityName(name.ValueString()))
+	}
+	if issuer := p.platform(p.plan.Platform, path.Root("platform")); issuer != nil {
+		for _, need := range p.plan.needs() {
+			p.need(issuer, need, path.Root("platform"))
+		}
+		if p.plan.RequireUse.ValueBool() && !issuer.Spec().TellsLastUse {
+			p.diags.AddAttributeError(path.Root("require_use_before_retire"), "Unknown use", fmt.Sprintf(
+				"Platform %q (%s) does not tell when a credential was last used. Remove require_use_before_retire.", issuer.Name(), issuer.Spec().Title))
+		}
+	}
+	for _, b := range p.plan.deliverBlocks() {
+		if store := p.platform(b.platform, b.at.AtName("platform")); store != nil {
+			p.need(store, driver.CanStoreSecrets, b.at.AtName("platform"))
+		}
+	}
+}
+
+// platform returns a platform by its name, nil if it is not known.
+func (p *rotationPlan) platform(name types.String, at path.Path) *fleet.Platform {
+	if !known(name) {
+		return nil
+	}
+	platform, err := p.data.fleet.Platform(name.ValueString())
+	addErrorAt(p.diags, at, "Unknown platform", err)
+	return platform
+}
+
+// need refuses a platform that lacks a capability.
+func (p *rotationPlan) need(platform *fleet.Platform, capability driver.Capability, at path.Path) {
+	if platform.Spec().Can(capability) {
+		return
+	}
+	advice := map[driver.Capability]string{
+		driver.CanIssue:        "does not issue credentials, so there is nothing to rotate there.",
+		driver.CanVerify:       "cannot prove credentials by logging in. Set verify = false if that is acceptable.",
+		driver.CanStoreSecrets: "is no secret store. Deliver to a platform that is, for example of kind vault.",
+	}
+	p.diags.AddAttributeError(at, "Unsuitable platform", fmt.Sprintf("Platform %q (%s) %s", platform.Name(), platform.Spec().Title, advice[capability]))
+}
+
+// wholly reports whether everything is known that has to be asked about.
+func (p *rotationPlan) wholly(ctx context.Context) bool {
+	for _, v := range []attr.Value{p.plan.Identity, p.plan.Platform, p.plan.Deliver, p.plan.RotateEvery, p.plan.Overlap} {
+		if !whollyKnown(ctx, v) {
+			return false
+		}
+	}
+	return true
+}
+
+// open is what is planned while it cannot be said what will be done.
+func open() map[string]attr.Value {
+	return map[string]attr.Value{
+		"current": types.StringUnknown(), "rotates_at": types.StringUnknown(), "credentials": types.ListUnknown(credentialType()),
+		"delivered": types.ListUnknown(placeType()), "targets": types.MapUnknown(types.StringType),
+		"pending": stringList(nil), "unmanaged": stringList(nil),
+	}
+}
+
+// computed returns the computed attributes as they will be after the apply.
+func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
+	if !p.wholly(ctx) {
+		return open()
+	}
+	wish := p.plan.wish(p.diags)
+	if p.claim(wish); p.diags.HasError() {
+		return nil
+	}
+	shown := func(string) bool { return false }
+	if !p.creating {
+		wish.Forced, shown = forced(p.plan, p.state), nil
+	}
+	view, problems := lifecycle.PlanRotation(ctx, p.data.fleet, wish, p.state.record(), shown, p.data.now())
+	if onlyUnconfigured(problems) {
+		if p.creating || p.changed {
+			return open()
+		}
+		return nil
+	}
+	if len(problems) > 0 && !impossible(problems) && !p.creating && !p.changed {
+		// Refreshing has succeeded or was switched off, and nothing is to be done here: others need not wait.
+		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q was not looked at", wish.Identity, wish.Platform), problems.Error())
+		return nil
+	}
+	if p.report(problems); p.diags.HasError() {
+		return nil
+	}
+	if len(view.Lacking) > 0 {
+		p.diags.AddAttributeError(path.Root("platform"), fmt.Sprintf("Missing rights on platform %q", wish.Platform),
+			"The provider's own account there cannot manage credentials: "+strings.Join(view.Lacking, " ")+" Nothing was changed.")
+		return nil
+	}
+	p.explain(view)
+	return p.values(ctx, view)
+}
+
+func (p *rotationPlan) values(ctx context.Context, view lifecycle.RotationView) map[string]attr.Value {
+	values := open()
+	values["targets"] = p.targets(ctx)
+	var places []lifecycle.Place
+	for _, b := range p.plan.deliverBlocks() {
+		places = append(places, b.place())
+	}
+	values["delivered"] = placesValue(places)
+	if p.creating || len(view.Words) > 0 {
+		return values
+	}
+	values["current"], values["credentials"] = p.state.Current, p.state.Credentials
+	values["rotates_at"] = p.plan.rotatesAt(p.state.record().Credentials)
+	return values
+}
+
+// targets are the systems that answer.
+func (p *rotationPlan) targets(ctx context.Context) types.Map {
+	targets := make(map[string]string)
+	platforms := []string{p.plan.Platform.ValueString()}
+	for _, b := range p.plan.deliverBlocks() {
+		platforms = append(platforms, b.platform.ValueString())
+	}
+	for _, platform := range platforms {
+		id, _, err := lifecycle.Target(ctx, p.data.fleet, platform)
+		addErrorAt(p.diags, path.Root("platform"), "Unable to plan the rotation", err)
+		targets[platform] = id
+	}
+	return stringMap(targets)
+}
+
+// explain puts what is due into the plan's warnings, unless the change of pending shows it anyway.
+func (p *rotationPlan) explain(view lifecycle.RotationView) {
+	shown := knownStrings(p.state.Pending.Elements())
+	var hidden []string
+	for _, words := range view.Words {
+		if !slices.Contains(shown, words) && !(p.creating && words == "rotate: there is no credential yet") {
+			hidden = append(hidden, words)
+		}
+	}
+	name := p.plan.identityName().ValueString()
+	if len(hidden) > 0 {
+		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q", name, p.plan.Platform.ValueString()),
+			"Applying this plan will:\n  - "+strings.Join(hidden, "\n  - "))
+	}
+	if len(view.Notes) > 0 {
+		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q waits", name, p.plan.Platform.ValueString()), strings.Join(view.Notes, "\n"))
+	}
+}
+
+func (p *rotationPlan) report(problems lifecycle.Problems) {
+	if impossible(problems) {
+		p.diags.AddAttributeError(path.Root("platform"), "Impossible rotation", problems[0].Err.Error())
+		return
+	}
+	p.plan.report("plan", problems, p.diags)
+}
+
+// claim refuses a second rotation of one account.
+func (p *rotationPlan) claim(wish lifecycle.Rotation) {
+	account := lifecycle.Grant{Identity: wish.Identity, AccountNames: wish.AccountNames}.AccountName(wish.Platform)
+	fingerprint := fmt.Sprint(p.plan.Deliver, p.plan.RotateEvery, p.plan.Overlap, p.plan.RotateWhenChanged)
+	if !p.data.rotations.claim(wish.Platform, account, fingerprint, p.creating) {
+		p.diags.AddAttributeError(path.Root("platform"), "Conflicting rotations", fmt.Sprintf(
+			"Another rotation in this configuration is about account %q on platform %q: each would retire what the other issues. Merge them: "+
+				"one rotation has any number of deliver blocks.", account, wish.Platform))
+	}
+}

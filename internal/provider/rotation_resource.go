@@ -1,0 +1,304 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*rotationResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*rotationResource)(nil)
+	_ resource.ResourceWithIdentity       = (*rotationResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*rotationResource)(nil)
+)
+
+type rotationResource struct {
+	data *providerData
+}
+
+func newRotationResource() resource.Resource { return &rotationResource{} }
+
+func (r *rotationResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = "nhi_rotation"
+}
+
+func (r *rotationResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.data = configured(req.ProviderData, &resp.Diagnostics)
+}
+
+func (r *rotationResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+		"identity": identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
+		"platform": identityschema.StringAttribute{RequiredForImport: true, Description: "The platform that issues the credentials."},
+	}}
+}
+
+func (r *rotationResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	attributes := rotationAttributes()
+	for name, attribute := range rotationComputed() {
+		attributes[name] = attribute
+	}
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "The credentials of an identity's account on one platform: issued, proven, delivered to the secret stores " +
+			"that its callers read, and retired once the overlap is over.\n\n" +
+			"No secret is ever in plan or state: it goes from the platform that issued it straight into the stores. The old credential " +
+			"stays valid until the new one is delivered everywhere and proven, and `overlap` after that. What is due is decided when " +
+			"planning and stands in `pending`, so a scheduled plan finds it; the apply does it. A run that was killed at any point is " +
+			"finished by the next one, with the credential that it had issued.",
+		Attributes: attributes,
+		Blocks: map[string]schema.Block{
+			"deliver":  deliverBlockSchema(),
+			"timeouts": timeouts.Block(ctx, timeouts.Opts{Create: true, Read: true, Update: true, Delete: true}),
+		},
+	}
+}
+
+func rotationAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"identity": schema.ObjectAttribute{
+			Required: true, AttributeTypes: identityReferenceTypes(),
+			PlanModifiers: []planmodifier.Object{objectplanmodifier.RequiresReplaceIf(identityNameChanged,
+				"Another identity replaces the rotation.", "Another identity replaces the rotation.")},
+			MarkdownDescription: "The identity: `nhi_identity.x`, or from another workspace " +
+				"`{ name = \"billing-agent\", account_names = { sap = \"T_BILLING_AGENT\" } }`.",
+		},
+		"platform": schema.StringAttribute{
+			Required: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			MarkdownDescription: "The platform whose credentials are rotated. The identity has an account there, and no other rotation.",
+		},
+		"rotate_every": schema.StringAttribute{
+			Optional: true, CustomType: timetypes.GoDurationType{},
+			MarkdownDescription: "How old the current credential may get, for example `720h`. From then on the next plan rotates. Without " +
+				"it only `rotate_when_changed` rotates.",
+		},
+		"overlap": schema.StringAttribute{
+			Optional: true, CustomType: timetypes.GoDurationType{},
+			MarkdownDescription: "How long the previous credential stays valid after the new one is in use, for example `24h`, the default: " +
+				"the time that callers may take to read the new one. `0s` retires it in the same apply. Where the platform has a native " +
+				"expiry, credentials get `rotate_every` and twice the overlap.",
+		},
+		"rotate_when_changed": schema.MapAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Any values; when one of them changes, the next apply rotates. Not for secrets.",
+		},
+		"allow_outage": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+			MarkdownDescription: "`true` permits to rotate in place where an account has one credential at a time: callers fail until they " +
+				"have read the new one.",
+		},
+		"verify": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(true),
+			MarkdownDescription: "`true` (default): a new credential is delivered only after a login with it has worked.",
+		},
+		"require_use_before_retire": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+			MarkdownDescription: "`true` keeps the previous credential, also after the overlap, until somebody has used the current one. Only " +
+				"where the platform tells when a credential was last used.",
+		},
+	}
+}
+
+func rotationComputed() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"current": schema.StringAttribute{
+			Computed: true, MarkdownDescription: "Label of the current credential. `nhi_credential` takes it, to be read after a rotation.",
+		},
+		"rotates_at": schema.StringAttribute{
+			Computed: true, MarkdownDescription: "When the next rotation is due (RFC 3339).",
+		},
+		"credentials": schema.ListNestedAttribute{
+			Computed: true, MarkdownDescription: "The credentials of this rotation, oldest first.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"label":       schema.StringAttribute{Computed: true, MarkdownDescription: "The label it carries on the platform."},
+				"id":          schema.StringAttribute{Computed: true, MarkdownDescription: "The platform's own id of it."},
+				"stage":       schema.StringAttribute{Computed: true, MarkdownDescription: "`pending`, `current` or `previous`."},
+				"issued_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When it was issued."},
+				"promoted_at": schema.StringAttribute{Computed: true, MarkdownDescription: "When it became the current one."},
+				"retire_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When its overlap ends, if it is a previous one."},
+				"used_at_promotion": schema.StringAttribute{
+					Computed:            true,
+					MarkdownDescription: "What the platform said of its last use when it became the current one; a later use is a caller's.",
+				},
+			}},
+		},
+		"delivered": schema.ListNestedAttribute{
+			Computed: true, MarkdownDescription: "Where the credential was delivered to.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"platform": schema.StringAttribute{Computed: true, MarkdownDescription: "The secret store."},
+				"path":     schema.StringAttribute{Computed: true, MarkdownDescription: "The path in it."},
+			}},
+		},
+		"unmanaged": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Ids of credentials of the account that no rotation made. The next apply revokes them.",
+		},
+		"targets": schema.MapAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Stable ids of the systems that are involved, by platform.",
+		},
+		"pending": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "What is due, in words: a rotation, a retirement, a delivery, a revocation. Empty when nothing is.",
+		},
+	}
+}
+
+func deliverBlockSchema() schema.ListNestedBlock {
+	return schema.ListNestedBlock{
+		MarkdownDescription: "Where the credential goes, in this order. At least one; each needs read access as well, because a " +
+			"rotation that was interrupted goes on with what the stores hold.",
+		Validators: []validator.List{listvalidator.IsRequired()},
+		NestedObject: schema.NestedBlockObject{Attributes: map[string]schema.Attribute{
+			"platform": schema.StringAttribute{Required: true, MarkdownDescription: "Name of a configured platform that stores secrets."},
+			"path": schema.StringAttribute{
+				Required: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+				MarkdownDescription: "Path of the secret, for example `kv/billing-agent/warehouse`. What somebody else has stored there is " +
+					"never overwritten.",
+			},
+			"fields": schema.MapAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "The fields of the secret, each a text with placeholders: " + placeholderList() +
+					". Default: `login` and `secret`. A field `" + lifecycle.NoteField + "`, without secrets, is added: it says which credential " +
+					"this is.",
+			},
+		}},
+	}
+}
+
+func placeholderList() string {
+	var names []string
+	for _, name := range lifecycle.Placeholders() {
+		names = append(names, "{{"+name+"}}")
+	}
+	return codeList(names)
+}
+
+func (r *rotationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	defer guard(&resp.Diagnostics)
+	var plan rotationModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	wish := plan.wish(&resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
+	defer cancel()
+
+	record, problems := lifecycle.CreateRotation(ctx, r.data.fleet, wish, r.data.now)
+	plan.report("create", problems, &resp.Diagnostics)
+	if len(problems) > 0 && len(record.Credentials) == 0 && len(record.Delivered) == 0 {
+		return // all was taken back: there is nothing to keep in state
+	}
+	plan.setRecord(record)
+	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
+}
+
+func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	defer guard(&resp.Diagnostics)
+	var state rotationModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	wish := state.wish(&resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, state.Timeouts.Read, &resp.Diagnostics)
+	defer cancel()
+	resp.Diagnostics.Append(state.identify(ctx, resp.Identity)...)
+	if r.data.fleet.Retired(wish.Platform) {
+		return // nothing can be asked; deleting the rotation works
+	}
+	wish.Deliveries = withoutRetired(r.data.fleet, wish.Deliveries)
+	seen, problems := lifecycle.PlanRotation(ctx, r.data.fleet, wish, state.record(), nil, r.data.now())
+	if onlyUnconfigured(problems) {
+		warnUnconfigured(problems, "nhi_rotation of", wish.Identity, &resp.Diagnostics)
+		return
+	}
+	if impossible(problems) {
+		return // the plan says so
+	}
+	if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
+		return
+	}
+	record := state.record()
+	record.Credentials = seen.Record
+	state.setRecord(record)
+	state.Pending = stringList(seen.Words)
+	state.Unmanaged = stringList(credentialIDs(seen.Unmanaged))
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+func (r *rotationResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	defer guard(&resp.Diagnostics)
+	var plan, state rotationModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	wish, before := plan.wish(&resp.Diagnostics), state.record()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
+	defer cancel()
+
+	wish.Forced = forced(plan, state)
+	wish.Frozen = !plan.Credentials.IsUnknown()
+	record, problems := lifecycle.ApplyRotation(ctx, r.data.fleet, wish, before, state.shown(), r.data.now)
+	plan.report("update", problems, &resp.Diagnostics)
+	plan.setRecord(record)
+	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
+	if len(problems) > 0 {
+		plan.Unmanaged = state.Unmanaged
+		if plan.Current.Equal(state.Current) {
+			plan.RotateWhenChanged = state.RotateWhenChanged // what forces the rotation must force it again
+		}
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
+}
+
+func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	defer guard(&resp.Diagnostics)
+	var state rotationModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	wish := state.wish(&resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
+	defer cancel()
+
+	left, problems := lifecycle.DeleteRotation(ctx, r.data.fleet, wish, state.record())
+	state.report("delete", problems, &resp.Diagnostics)
+	if len(problems) == 0 {
+		return
+	}
+	state.setRecord(left)
+	state.Pending = stringList(pendingOf(problems))
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// needs lists the capabilities that a rotation needs of the platform that issues.
+func (m rotationModel) needs() []driver.Capability {
+	needs := []driver.Capability{driver.CanIssue}
+	if m.Verify.ValueBool() {
+		needs = append(needs, driver.CanVerify)
+	}
+	return needs
+}

@@ -1,0 +1,385 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// Next returns what is to be done now. revocable says which credentials a plan has shown for revocation; nil means
+// that everything that is due may be planned. The error says what in the configuration or on the platform makes a
+// rotation impossible.
+func Next(record Record, seen Observed, s Settings, revocable func(id string) bool, now time.Time) (Plan, error) {
+	if err := s.check(); err != nil {
+		return Plan{}, err
+	}
+	if revocable == nil {
+		revocable = func(string) bool { return true }
+	}
+	if seen.Suspended {
+		return Plan{Record: record}, nil
+	}
+	d := decision{Settings: s, seen: seen, revocable: revocable, now: now}
+	d.merge(record)
+	d.choose()
+	d.revokeUnknown()
+	d.revokeUnfinished()
+	d.retire()
+	if err := d.advance(); err != nil {
+		return Plan{}, err
+	}
+	// A store may still hold what is revoked, so revoking comes last unless a slot is needed.
+	if d.needSlots {
+		d.plan.Steps = append(d.revocations, d.plan.Steps...)
+	} else {
+		d.plan.Steps = append(d.plan.Steps, d.revocations...)
+	}
+	return d.plan, nil
+}
+
+func (s Settings) check() error {
+	switch {
+	case s.Slots < 1:
+		return fmt.Errorf("accounts on this platform have no credentials that could be rotated")
+	case s.Slots == 1 && !s.AllowOutage:
+		return fmt.Errorf("an account on this platform has one credential at a time, so rotating it breaks every caller until it has read " +
+			"the new one; set allow_outage = true if that is acceptable")
+	case s.Every > 0 && s.Overlap >= s.Every:
+		return fmt.Errorf("overlap (%s) must be shorter than rotate_every (%s): the previous credential has to be gone before the next "+
+			"one is issued", s.Overlap, s.Every)
+	}
+	return nil
+}
+
+// decision is the work of one Next.
+type decision struct {
+	Settings
+	seen      Observed
+	revocable func(string) bool
+	now       time.Time
+
+	plan Plan
+	// current is the credential that the record, confirmed by the platform, calls so; nil if there is none.
+	current *Credential
+	// candidate is a newer one whose rotation was not finished and can be.
+	candidate *Credential
+	// revocations are what is to be revoked; needSlots puts them first.
+	revocations []Step
+	needSlots   bool
+	// highest is the highest number that was seen anywhere.
+	highest int
+}
+
+// merge confirms the record: what the platform does not list is gone, and what carries a label of ours belongs to it.
+func (d *decision) merge(record Record) {
+	for _, c := range record {
+		d.see(c.Label)
+	}
+	for _, store := range d.seen.Stores {
+		d.see(store.Label)
+	}
+	for _, c := range d.seen.Credentials {
+		i := slices.IndexFunc(record, func(r Credential) bool { return r.ID == c.ID })
+		_, ours := d.Labels.Number(c.Label)
+		switch {
+		case i >= 0:
+			d.plan.Record = append(d.plan.Record, record[i])
+		case ours:
+			d.see(c.Label)
+			d.plan.Record = append(d.plan.Record, Credential{ID: c.ID, Label: c.Label, Stage: Pending, IssuedAt: d.issuedAt(c)})
+		default:
+			d.plan.Unmanaged = append(d.plan.Unmanaged, c)
+		}
+	}
+}
+
+func (d *decision) see(label string) {
+	if n, ok := d.Labels.Number(label); ok {
+		d.highest = max(d.highest, n)
+	}
+}
+
+// issuedAt is what the stores say, because that is the time of our own clock; or what the platform says.
+func (d *decision) issuedAt(c nhi.Credential) time.Time {
+	for _, store := range d.seen.Stores {
+		if store.Label == c.Label && !store.IssuedAt.IsZero() {
+			return store.IssuedAt
+		}
+	}
+	if c.CreatedAt.IsZero() {
+		return d.now
+	}
+	return c.CreatedAt
+}
+
+func (d *decision) number(c Credential) int {
+	n, _ := d.Labels.Number(c.Label)
+	return n
+}
+
+// choose finds the current credential and the newest unfinished one that a store can give back. Credentials older than
+// the current one of which the record knows nothing are previous ones whose time is over.
+func (d *decision) choose() {
+	record := d.plan.Record
+	for i := range record {
+		if record[i].Stage == Current {
+			d.current = &record[i]
+		}
+	}
+	for i := range record {
+		c := &record[i]
+		newer := d.current == nil || d.number(*c) > d.number(*d.current)
+		if c.Stage != Pending {
+			continue
+		}
+		if !newer {
+			c.Stage = Previous
+		}
+		if newer && d.readable(c.Label) && !d.expired(c.ID) && (d.candidate == nil || d.number(*c) > d.number(*d.candidate)) {
+			d.candidate = c
+		}
+	}
+}
+
+// end is when the platform ends the credential although the account lives on, zero if it does not.
+func (d *decision) end(id string) time.Time {
+	for _, c := range d.seen.Credentials {
+		if c.ID == id && (d.seen.ExpiresAt.IsZero() || c.ExpiresAt.Before(d.seen.ExpiresAt)) {
+			return c.ExpiresAt
+		}
+	}
+	return time.Time{}
+}
+
+// expired reports whether the platform has ended the credential.
+func (d *decision) expired(id string) bool {
+	end := d.end(id)
+	return !end.IsZero() && !d.now.Before(end)
+}
+
+// readable reports whether a store can give the credential back.
+func (d *decision) readable(label string) bool {
+	return slices.ContainsFunc(d.seen.Stores, func(h Holding) bool { return h.Label == label && h.Readable })
+}
+
+func (d *decision) revoke(c Credential, words string) {
+	d.revocations = append(d.revocations, Step{Kind: StepRevoke, ID: c.ID, Label: c.Label})
+	d.plan.Words = append(d.plan.Words, words)
+}
+
+// revokeUnknown revokes what no rotation made, once a plan has shown it.
+func (d *decision) revokeUnknown() {
+	for _, c := range d.plan.Unmanaged {
+		if !d.revocable(c.ID) {
+			continue
+		}
+		name := c.ID
+		if c.Label != "" && c.Label != c.ID {
+			name = fmt.Sprintf("%s (%s)", c.ID, c.Label)
+		}
+		d.revoke(Credential{ID: c.ID, Label: c.Label}, fmt.Sprintf("revoke %s: no rotation made this credential", name))
+	}
+}
+
+// revokeUnfinished revokes pending credentials that are lost: nobody can have them. Those older than the candidate may
+// have been delivered before it, so they get an overlap like every previous one.
+func (d *decision) revokeUnfinished() {
+	for _, c := range d.plan.Record {
+		if c.Stage != Pending || d.candidate != nil && d.number(c) <= d.number(*d.candidate) {
+			continue
+		}
+		d.revoke(c, fmt.Sprintf("revoke %s: its rotation was interrupted, and no store can give it back while it is valid", c.Label))
+	}
+}
+
+// retire revokes previous credentials whose overlap is over.
+func (d *decision) retire() {
+	for _, c := range d.plan.Record {
+		if c.Stage != Previous || d.now.Before(c.RetireAt) {
+			continue
+		}
+		switch {
+		case !d.revocable(c.ID):
+		case d.RequireUse && !d.currentUsed():
+			d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("The overlap of %s is over, but it is kept: nobody has used the current "+
+				"credential yet (require_use_before_retire).", c.Label))
+		default:
+			d.revoke(c, "retire "+c.Label+": "+overlapWords(c))
+		}
+	}
+}
+
+func overlapWords(c Credential) string {
+	if c.RetireAt.IsZero() {
+		return "a newer credential has replaced it"
+	}
+	return "its overlap ended " + stamp(c.RetireAt)
+}
+
+// currentUsed reports whether somebody has used the current credential since it was promoted.
+func (d *decision) currentUsed() bool {
+	if d.current == nil {
+		return false
+	}
+	for _, c := range d.seen.Credentials {
+		if c.ID == d.current.ID {
+			return c.LastUsedAt.After(d.current.UsedAtPromotion)
+		}
+	}
+	return false
+}
+
+// advance finishes the unfinished rotation, or begins one that is due, or repairs what the stores hold.
+func (d *decision) advance() error {
+	if d.candidate != nil {
+		d.finish(d.candidate.Label, d.stale(d.candidate.Label))
+		d.plan.Words = append(d.plan.Words, fmt.Sprintf("rotate: finish %s, which an interrupted run issued", d.candidate.Label))
+		return nil
+	}
+	if why := d.due(); why != "" {
+		return d.begin(why)
+	}
+	stale := d.stale(d.current.Label)
+	if len(stale) == 0 {
+		return nil
+	}
+	d.add(StepVerify, d.current.Label)
+	for _, i := range stale {
+		d.plan.Steps = append(d.plan.Steps, Step{Kind: StepDeliver, Label: d.current.Label, Store: i})
+		d.plan.Words = append(d.plan.Words, fmt.Sprintf("deliver %s to %s: %s", d.current.Label, d.seen.Stores[i].Place,
+			d.staleWords(d.seen.Stores[i])))
+	}
+	return nil
+}
+
+func (d *decision) staleWords(h Holding) string {
+	switch {
+	case h.Label == "":
+		return "nothing of this rotation is there"
+	case h.Label != d.current.Label:
+		return "it holds " + h.Label
+	default:
+		return "its fields are not the declared ones"
+	}
+}
+
+// stale lists the stores that do not hold the credential as declared.
+func (d *decision) stale(label string) []int {
+	var out []int
+	for i, h := range d.seen.Stores {
+		if h.Label != label || !h.Readable || !h.AsDeclared {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// due says why a new credential is needed, "" if none is.
+func (d *decision) due() string {
+	c := d.current
+	switch {
+	case c == nil && d.highest > 0:
+		return "the current credential is gone from the platform"
+	case c == nil:
+		return "there is no credential yet"
+	case d.Forced:
+		return "rotate_when_changed has changed"
+	case !d.readable(c.Label):
+		return "no store can give the current credential back"
+	case d.Every > 0 && !d.now.Before(c.IssuedAt.Add(d.Every)):
+		return fmt.Sprintf("due since %s (issued %s)", stamp(c.IssuedAt.Add(d.Every)), stamp(c.IssuedAt))
+	default:
+		return d.ending(*c)
+	}
+}
+
+// ending says that the platform ends the credential, soon or already: it may allow less time than was asked for. A new
+// one is needed a whole overlap before that, or half a life where a life is that short.
+func (d *decision) ending(c Credential) string {
+	end := d.end(c.ID)
+	lead := max(0, min(d.Overlap, end.Sub(c.IssuedAt)/2))
+	switch {
+	case end.IsZero() || d.now.Before(end.Add(-lead)):
+		return ""
+	case d.now.Before(end):
+		return "the platform ends the current credential at " + stamp(end)
+	default:
+		return "the platform has ended the current credential at " + stamp(end)
+	}
+}
+
+// begin issues a new credential: beside the old one where a slot is free, in its place where there is one slot only.
+func (d *decision) begin(why string) error {
+	taken := len(d.seen.Credentials)
+	d.needSlots = taken >= d.Slots
+	if d.needSlots {
+		taken -= len(d.revocations)
+	}
+	inPlace := d.Slots == 1 && d.current != nil && taken == 1
+	if inPlace {
+		d.revocations = append(d.revocations, Step{Kind: StepRevoke, ID: d.current.ID, Label: d.current.Label})
+		taken = 0
+	}
+	if taken >= d.Slots {
+		return d.full(why, taken)
+	}
+	d.plan.Words = append(d.plan.Words, "rotate: "+why)
+	label := d.Labels.Label(d.highest + 1)
+	d.add(StepIssue, label)
+	all := make([]int, len(d.seen.Stores))
+	for i := range all {
+		all[i] = i
+	}
+	d.finish(label, all)
+	return nil
+}
+
+// finish proves and delivers a credential, makes it current, and without an overlap retires the others. Proving comes
+// before delivering, because what is delivered is used at once.
+func (d *decision) finish(label string, stores []int) {
+	d.add(StepVerify, label)
+	for _, i := range stores {
+		d.plan.Steps = append(d.plan.Steps, Step{Kind: StepDeliver, Label: label, Store: i})
+	}
+	d.add(StepPromote, label)
+	if d.Overlap > 0 || d.RequireUse {
+		return
+	}
+	for _, c := range d.plan.Record {
+		revoked := slices.ContainsFunc(d.revocations, func(s Step) bool { return s.ID == c.ID })
+		if c.Label != label && !revoked {
+			d.plan.Steps = append(d.plan.Steps, Step{Kind: StepRevoke, ID: c.ID, Label: c.Label})
+		}
+	}
+}
+
+func (d *decision) add(kind StepKind, label string) {
+	d.plan.Steps = append(d.plan.Steps, Step{Kind: kind, Label: label})
+}
+
+// full says why there is no slot for a new credential. A rotation that is merely due waits for the previous one to go:
+// the current one works on.
+func (d *decision) full(why string, taken int) error {
+	advice, waits := "revoke one of them first", false
+	for _, c := range d.plan.Record {
+		if c.Stage != Previous {
+			continue
+		}
+		waits = d.current != nil && !d.Forced
+		advice = fmt.Sprintf("the previous one, %s, may be retired from %s on; wait for that", c.Label, stamp(c.RetireAt))
+		if !d.now.Before(c.RetireAt) && d.RequireUse {
+			advice = fmt.Sprintf("the previous one, %s, is kept until somebody uses the current one (require_use_before_retire)", c.Label)
+		}
+	}
+	if waits {
+		d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("A rotation waits (%s): %s.", why, advice))
+		return nil
+	}
+	return fmt.Errorf("a rotation is needed (%s), but the account has %d credentials and can have %d at once: %s",
+		why, taken, d.Slots, advice)
+}
+
+// stamp writes a time for people, and the same each time.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

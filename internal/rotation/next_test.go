@@ -1,0 +1,239 @@
+package rotation
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+var (
+	labels = NewLabels("payments", "agent")
+	start  = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+const (
+	hour = time.Hour
+	day  = 24 * hour
+)
+
+func settings(change ...func(*Settings)) Settings {
+	s := Settings{Labels: labels, Every: 30 * day, Overlap: day, Slots: 2}
+	for _, f := range change {
+		f(&s)
+	}
+	return s
+}
+
+// recorded is the n-th credential with a stage, issued at start.
+func recorded(n int, stage Stage) Credential {
+	c := Credential{ID: id(n), Label: labels.Label(n), Stage: stage, IssuedAt: start, PromotedAt: start}
+	if stage == Previous {
+		c.RetireAt = start.Add(day)
+	}
+	return c
+}
+
+func id(n int) string { return "id-" + labels.Label(n) }
+
+func listed(numbers ...int) []nhi.Credential {
+	var out []nhi.Credential
+	for _, n := range numbers {
+		out = append(out, nhi.Credential{ID: id(n), Label: labels.Label(n), CreatedAt: start})
+	}
+	return out
+}
+
+func holds(numbers ...int) []Holding {
+	var out []Holding
+	for i, n := range numbers {
+		h := Holding{Place: string(rune('a' + i))}
+		if n > 0 {
+			h.Label, h.Readable, h.AsDeclared, h.IssuedAt = labels.Label(n), true, true, start
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// texts writes steps shortly: "issue 2", "deliver 2 to 0".
+func texts(p Plan) string {
+	var out []string
+	for _, s := range p.Steps {
+		name := strings.TrimSuffix(strings.TrimPrefix(s.Label, "nhi-"), "-"+labels.owner)
+		text := string(s.Kind) + " " + name
+		if s.Kind == StepDeliver {
+			text += " to " + string(rune('a'+s.Store))
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestNext(t *testing.T) {
+	current := Record{recorded(1, Current)}
+	both := Record{recorded(1, Previous), recorded(2, Current)}
+	unreadable := holds(1, 1)
+	unreadable[0].Readable, unreadable[1].Readable = false, false
+	foreign := nhi.Credential{ID: "x", Label: "by-hand"}
+	used := listed(1, 2)
+	used[1].LastUsedAt = start.Add(hour)
+	for name, c := range map[string]struct {
+		record   Record
+		seen     Observed
+		settings Settings
+		shown    func(string) bool
+		now      time.Time
+		want     string // the steps
+		words    string // must be among the words
+	}{
+		"first": {nil, Observed{Stores: holds(0, 0)}, settings(), nil, start,
+			"issue 1, verify 1, deliver 1 to a, deliver 1 to b, promote 1", "there is no credential yet"},
+		"not due": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(), nil, start.Add(30*day - 1), "", ""},
+		"due": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(), nil, start.Add(30 * day),
+			"issue 2, verify 2, deliver 2 to a, promote 2", "due since 2030-01-31T00:00:00Z (issued 2030-01-01T00:00:00Z)"},
+		"overdue": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(), nil, start.Add(300 * day),
+			"issue 2, verify 2, deliver 2 to a, promote 2", "due since 2030-01-31T00:00:00Z"},
+		"clock moved backwards": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(), nil, start.Add(-900 * day), "", ""},
+		"never by time": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(func(s *Settings) { s.Every = 0 }), nil,
+			start.Add(9000 * day), "", ""},
+		"forced": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(func(s *Settings) { s.Forced = true }), nil, start,
+			"issue 2, verify 2, deliver 2 to a, promote 2", "rotate_when_changed"},
+		"no overlap": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(func(s *Settings) { s.Overlap = 0 }), nil, start.Add(30 * day),
+			"issue 2, verify 2, deliver 2 to a, promote 2, revoke 1", "due since"},
+		"retire": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(), nil, start.Add(day), "revoke 1",
+			"its overlap ended 2030-01-02T00:00:00Z"},
+		"retire first where slots are full": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(), nil, start.Add(31 * day),
+			"revoke 1, issue 3, verify 3, deliver 3 to a, promote 3", "due since"},
+		"retire last where they are not": {both, Observed{Credentials: listed(1, 2), Stores: holds(1)},
+			settings(func(s *Settings) { s.Slots = 3 }), nil, start.Add(2 * day),
+			"issue 3, verify 3, deliver 3 to a, promote 3, revoke 1", "no store can give the current credential back"},
+		"retirement not shown": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(), func(string) bool { return false },
+			start.Add(day), "", ""},
+		"interrupted after issuing": {current, Observed{Credentials: listed(1, 2), Stores: holds(1, 1)}, settings(), nil, start.Add(30 * day),
+			"revoke 2, issue 3, verify 3, deliver 3 to a, deliver 3 to b, promote 3", "no store can give it back while"},
+		"interrupted before it was due again": {current, Observed{Credentials: listed(1, 2), Stores: holds(1, 1)}, settings(), nil, start,
+			"revoke 2", "its rotation was interrupted"},
+		"interrupted so long ago that it has expired": {current, Observed{Credentials: []nhi.Credential{listed(1)[0],
+			{ID: id(2), Label: labels.Label(2), ExpiresAt: start.Add(32 * day)}}, Stores: holds(2, 1)}, settings(), nil, start.Add(32 * day),
+			"revoke 2, issue 3, verify 3, deliver 3 to a, deliver 3 to b, promote 3", "while it is valid"},
+		"expired": {current, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1), ExpiresAt: start.Add(day)}}, Stores: holds(1)},
+			settings(), nil, start.Add(day), "issue 2, verify 2, deliver 2 to a, promote 2", "the platform has ended the current credential at 2030-01-02T00:00:00Z"},
+		"expires soon": {current, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1), ExpiresAt: start.Add(9 * day)}}, Stores: holds(1)},
+			settings(), nil, start.Add(8 * day), "issue 2, verify 2, deliver 2 to a, promote 2", "the platform ends the current credential at"},
+		"does not expire soon": {current, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1), ExpiresAt: start.Add(9 * day)}},
+			Stores: holds(1)}, settings(), nil, start.Add(8*day - 1), "", ""},
+		"ends with the account": {current, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1), ExpiresAt: start.Add(9 * day)}},
+			Stores: holds(1), ExpiresAt: start.Add(9 * day)}, settings(), nil, start.Add(9 * day), "", ""},
+		"lives for half an overlap": {current, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1), ExpiresAt: start.Add(12 * hour)}},
+			Stores: holds(1)}, settings(), nil, start.Add(6*hour - 1), "", ""},
+		"waits for the overlap": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.Every = 2 * hour; s.Overlap = hour }),
+			nil, start.Add(3 * hour), "", ""},
+		"interrupted after the first delivery": {current, Observed{Credentials: listed(1, 2), Stores: holds(2, 1)}, settings(), nil, start.Add(30 * day),
+			"verify 2, deliver 2 to b, promote 2", "finish"},
+		"interrupted before the record": {current, Observed{Credentials: listed(1, 2), Stores: holds(2, 2)}, settings(), nil, start.Add(30 * day),
+			"verify 2, promote 2", "finish"},
+		"interrupted after retiring": {current, Observed{Credentials: listed(2), Stores: holds(2)}, settings(), nil, start.Add(30 * day),
+			"verify 2, promote 2", "finish"},
+		"state lost": {nil, Observed{Credentials: listed(3, 4), Stores: holds(4, 4)}, settings(), nil, start,
+			"verify 4, promote 4", "finish"},
+		"an interrupted rotation satisfies the trigger": {current, Observed{Credentials: listed(1, 2), Stores: holds(2)},
+			settings(func(s *Settings) { s.Forced = true }), nil, start, "verify 2, promote 2", "finish"},
+		"gone from the platform": {current, Observed{Stores: holds(1)}, settings(), nil, start,
+			"issue 2, verify 2, deliver 2 to a, promote 2", "gone from the platform"},
+		"a store was emptied": {current, Observed{Credentials: listed(1), Stores: holds(1, 0)}, settings(), nil, start,
+			"verify 1, deliver 1 to b", "nothing of this rotation is there"},
+		"all stores were changed": {current, Observed{Credentials: listed(1), Stores: unreadable}, settings(), nil, start,
+			"issue 2, verify 2, deliver 2 to a, deliver 2 to b, promote 2", "no store can give"},
+		"unknown": {current, Observed{Credentials: append(listed(1), foreign), Stores: holds(1)}, settings(), nil, start, "revoke by-hand",
+			"revoke x (by-hand): no rotation made this credential"},
+		"unknown and not shown": {current, Observed{Credentials: append(listed(1), foreign), Stores: holds(1)}, settings(),
+			func(string) bool { return false }, start, "", ""},
+		"another stack's": {current, Observed{Credentials: append(listed(1), nhi.Credential{ID: "y", Label: NewLabels("other", "agent").Label(2)}),
+			Stores: holds(1)}, settings(), nil, start, "revoke 2-" + NewLabels("other", "agent").owner, "no rotation made"},
+		"suspended": {current, Observed{Suspended: true, Stores: holds(1)}, settings(), nil, start.Add(30 * day), "", ""},
+		"in place": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), nil,
+			start.Add(30 * day), "revoke 1, issue 2, verify 2, deliver 2 to a, promote 2", "due since"},
+		"in place, interrupted after revoking": {current, Observed{Stores: holds(1)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), nil,
+			start.Add(30 * day), "issue 2, verify 2, deliver 2 to a, promote 2", "gone from the platform"},
+		"kept until used": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
+			start.Add(2 * day), "", ""},
+		"used": {both, Observed{Credentials: used, Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
+			start.Add(2 * day), "revoke 1", "retire"},
+		"waits for use": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
+			start.Add(31 * day), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Next(c.record, c.seen, c.settings, c.shown, c.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := texts(p); got != c.want {
+				t.Errorf("steps: %s\n want: %s", got, c.want)
+			}
+			words := strings.Join(p.Words, "\n")
+			if !strings.Contains(words, c.words) || (c.words == "") != (words == "") {
+				t.Errorf("words %q, want %q", words, c.words)
+			}
+		})
+	}
+}
+
+func TestImpossible(t *testing.T) {
+	both := Record{recorded(1, Previous), recorded(2, Current)}
+	full := Observed{Credentials: listed(1, 2), Stores: holds(2)}
+	for name, c := range map[string]struct {
+		record   Record
+		seen     Observed
+		settings Settings
+		shown    func(string) bool
+		want     string
+	}{
+		"no credentials":        {settings: settings(func(s *Settings) { s.Slots = 0 }), want: "no credentials that could be rotated"},
+		"one slot":              {settings: settings(func(s *Settings) { s.Slots = 1 }), want: "allow_outage"},
+		"overlap of the period": {settings: settings(func(s *Settings) { s.Overlap = s.Every }), want: "must be shorter"},
+		"forced in an overlap": {both, full, settings(func(s *Settings) { s.Forced = true }), nil,
+			"has 2 credentials and can have 2 at once: the previous one, " + labels.Label(1) + ", may be retired from 2030-01-02T00:00:00Z"},
+		"full of unknown ones": {nil, Observed{Credentials: []nhi.Credential{{ID: "x"}, {ID: "y"}}}, settings(), func(string) bool { return false },
+			"revoke one of them first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Next(c.record, c.seen, c.settings, c.shown, start.Add(hour))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestRecord(t *testing.T) {
+	r := Record{recorded(1, Current)}.Issued(nhi.Credential{ID: id(2), Label: labels.Label(2)}, start.Add(hour))
+	r = r.Promoted(labels.Label(2), start.Add(2*hour), day, start)
+	want := Record{
+		{ID: id(1), Label: labels.Label(1), Stage: Previous, IssuedAt: start, PromotedAt: start, RetireAt: start.Add(26 * hour)},
+		{ID: id(2), Label: labels.Label(2), Stage: Current, IssuedAt: start.Add(hour), PromotedAt: start.Add(2 * hour), UsedAtPromotion: start},
+	}
+	if diff := cmp.Diff(want, r); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if again := r.Promoted(labels.Label(2), start.Add(9*hour), day, start); again[0].RetireAt != want[0].RetireAt {
+		t.Error("promoting again moved the end of an overlap")
+	}
+	if c, ok := r.Without(id(1)).Current(); !ok || c.ID != id(2) || r.Without(id(1)).Has(id(1)) {
+		t.Error("dropping the previous one")
+	}
+}
+
+func TestLabels(t *testing.T) {
+	for label, want := range map[string]int{
+		labels.Label(12): 12, labels.Label(0): 0, "": 0, "by-hand": 0, "nhi-01-" + labels.owner: 0, "nhi-x-" + labels.owner: 0,
+		NewLabels("payments", "agent2").Label(1): 0, NewLabels("paymentsa", "gent").Label(1): 0,
+	} {
+		if got, ok := labels.Number(label); got != want && ok || ok != (want > 0) {
+			t.Errorf("number of %q: %d %t, want %d", label, got, ok, want)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package rotation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// world is a platform with stores, and the state of a run that may be lost.
+type world struct {
+	credentials []nhi.Credential
+	stores      []Holding
+	saved       Record
+	now         time.Time
+}
+
+// apply runs what is due and stops before step number fuse; what is recorded is saved only at the end. It returns
+// whether it came to the end.
+func (w *world) apply(s Settings, fuse int) (bool, error) {
+	p, err := Next(w.saved, Observed{Credentials: w.credentials, Stores: w.stores}, s, nil, w.now)
+	if err != nil {
+		return false, err
+	}
+	record := p.Record
+	for i, step := range p.Steps {
+		if i == fuse {
+			return false, nil
+		}
+		switch step.Kind {
+		case StepIssue:
+			c := nhi.Credential{ID: "id-" + step.Label, Label: step.Label, CreatedAt: w.now}
+			w.credentials = append(w.credentials, c)
+			record = record.Issued(c, w.now)
+		case StepVerify:
+			if !w.listed(step.Label) {
+				return false, fmt.Errorf("%s cannot log in", step.Label)
+			}
+		case StepDeliver:
+			w.stores[step.Store] = Holding{Label: step.Label, Readable: true, AsDeclared: true, IssuedAt: w.now}
+		case StepPromote:
+			record = record.Promoted(step.Label, w.now, s.Overlap, time.Time{})
+		case StepRevoke:
+			w.credentials = slices.DeleteFunc(w.credentials, func(c nhi.Credential) bool { return c.ID == step.ID })
+			record = record.Without(step.ID)
+		}
+		if err := w.check(s); err != nil {
+			return false, fmt.Errorf("after %+v of %+v: %w", step, p.Steps, err)
+		}
+	}
+	w.saved = record
+	return true, nil
+}
+
+func (w *world) listed(label string) bool {
+	return slices.ContainsFunc(w.credentials, func(c nhi.Credential) bool { return c.Label == label })
+}
+
+// check is what holds at every moment: what a store holds works, and there are no more credentials than slots.
+func (w *world) check(s Settings) error {
+	if len(w.credentials) > s.Slots {
+		return fmt.Errorf("%d credentials in %d slots", len(w.credentials), s.Slots)
+	}
+	for i, h := range w.stores {
+		if h.Label != "" && !w.listed(h.Label) {
+			return fmt.Errorf("store %d holds %s, which does not work", i, h.Label)
+		}
+	}
+	return nil
+}
+
+// settled is what holds after a run that came to its end.
+func (w *world) settled() error {
+	current, ok := w.saved.Current()
+	if !ok || len(w.saved) != len(w.credentials) {
+		return fmt.Errorf("recorded are %+v, there are %+v", w.saved, w.credentials)
+	}
+	for i, h := range w.stores {
+		if h.Label != current.Label {
+			return fmt.Errorf("store %d holds %s, current is %s", i, h.Label, current.Label)
+		}
+	}
+	return nil
+}
+
+// Runs that are killed at any step, at any time, again and again: no caller ever reads a credential that does not work,
+// and the first run that is left alone puts everything in order.
+func TestKilledRuns(t *testing.T) {
+	for seed := range uint64(3000) {
+		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+		s := settings(func(s *Settings) {
+			s.Slots = 2 + random.IntN(3)
+			s.Overlap = time.Duration(random.IntN(2)) * day
+		})
+		w := &world{stores: make([]Holding, 1+random.IntN(3)), now: start}
+		for range 12 {
+			w.now = w.now.Add(time.Duration(random.IntN(40)) * day)
+			fuse := random.IntN(8) // beyond the last step: the run is left alone
+			s.Forced = false
+			done, err := w.apply(s, fuse)
+			if err == nil && done {
+				err = w.settled()
+			}
+			if err != nil {
+				t.Fatalf("seed %d: %v\n%+v", seed, err, w)
+			}
+		}
+		if done, err := w.apply(s, -1); err != nil || !done || w.settled() != nil {
+			t.Fatalf("seed %d: the last run: %v %v\n%+v", seed, err, w.settled(), w)
+		}
+	}
+}
