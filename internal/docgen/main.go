@@ -104,7 +104,8 @@ func abilities(spec driver.Spec) []ability {
 		{"Suspends and resumes accounts (`enabled`, `expires_at`)", spec.Can(driver.CanSuspend)},
 		{"Ends live sessions", spec.Can(driver.CanEndSessions)},
 		{"Sets the platform's own expiry date, so that access ends without an apply", spec.NativeExpiry},
-		{"Sees and revokes credentials", spec.Can(driver.CanIssue)},
+		{"Issues, sees and revokes credentials (`nhi_rotation`)", spec.Can(driver.CanIssue)},
+		{"Mints short-lived tokens (`nhi_token`)", spec.Can(driver.CanMintTokens)},
 		{"Reads all accounts in bulk", spec.Can(driver.CanSweep)},
 		{"Keeps secrets for others", spec.Can(driver.CanStoreSecrets)},
 	}

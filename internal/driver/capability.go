@@ -74,6 +74,23 @@ type SessionEnder interface {
 	EndSessions(ctx context.Context, ref nhi.Ref) error
 }
 
+// Token is a login that is valid already and ends by itself.
+type Token struct {
+	Secret secret.Value
+	// ExpiresAt is when it ends, zero if the platform sets no end.
+	ExpiresAt time.Time
+}
+
+// TokenMinter makes short-lived tokens for accounts.
+type TokenMinter interface {
+	// MintToken makes a token that acts as the account, with exactly what the account holds, and leaves no credential
+	// behind that listing shows. For a suspended account it makes nothing and returns Conflict. It is not idempotent:
+	// each call makes another token, and one whose answer was lost ends by itself.
+	MintToken(ctx context.Context, ref nhi.Ref) (Token, error)
+	// RevokeToken makes a token that MintToken made useless at once. If it is gone already it succeeds.
+	RevokeToken(ctx context.Context, token secret.Value) error
+}
+
 // StoredSecret is one version of what a SecretStore holds at a path.
 type StoredSecret struct {
 	Fields map[string]secret.Value
@@ -105,6 +122,7 @@ const (
 	CanVerify       Capability = "verify"
 	CanEndSessions  Capability = "end_sessions"
 	CanStoreSecrets Capability = "store_secrets"
+	CanMintTokens   Capability = "mint_tokens"
 )
 
 // Capabilities lists the optional interfaces that d implements.
@@ -127,5 +145,7 @@ func Capabilities(d Driver) []Capability {
 	add(CanEndSessions, ok)
 	_, ok = d.(SecretStore)
 	add(CanStoreSecrets, ok)
+	_, ok = d.(TokenMinter)
+	add(CanMintTokens, ok)
 	return found
 }

@@ -123,11 +123,13 @@ type able struct {
 	driver.Verifier
 	driver.SessionEnder
 	driver.SecretStore
+	driver.TokenMinter
 }
 
 func TestCapabilities(t *testing.T) {
 	all := []driver.Capability{
 		driver.CanSuspend, driver.CanSweep, driver.CanIssue, driver.CanVerify, driver.CanEndSessions, driver.CanStoreSecrets,
+		driver.CanMintTokens,
 	}
 	if diff := cmp.Diff(all, driver.Capabilities(able{})); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)

@@ -53,6 +53,31 @@ func (c *Conn) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueReque
 	})
 }
 
+// MintToken makes a short-lived token. It is repeated only if the platform said that it did nothing.
+func (c *Conn) MintToken(ctx context.Context, ref nhi.Ref) (driver.Token, error) {
+	minter, ok := c.driver.(driver.TokenMinter)
+	if !ok {
+		return driver.Token{}, c.lacks("mint tokens")
+	}
+	return ask(ctx, c.platform, call{op: "mint a token for account", account: ref.Name, write: true},
+		func(ctx context.Context) (driver.Token, error) {
+			token, err := minter.MintToken(ctx, ref)
+			c.Hide(token.Secret)
+			return token, err
+		})
+}
+
+// RevokeToken makes a token useless. If it is gone already it succeeds.
+func (c *Conn) RevokeToken(ctx context.Context, token secret.Value) error {
+	minter, ok := c.driver.(driver.TokenMinter)
+	if !ok {
+		return c.lacks("mint tokens")
+	}
+	c.Hide(token)
+	return c.platform.call(ctx, call{op: "revoke a token", write: true, idempotent: true},
+		func(ctx context.Context) error { return minter.RevokeToken(ctx, token) })
+}
+
 // Verify returns nil if the platform accepts login and text, code Unauthenticated if it refuses them.
 func (c *Conn) Verify(ctx context.Context, login string, text secret.Value) error {
 	verifier, ok := c.driver.(driver.Verifier)

@@ -167,7 +167,7 @@ func (p *nhiProvider) Resources(context.Context) []func() resource.Resource {
 
 // EphemeralResources implements provider.ProviderWithEphemeralResources.
 func (p *nhiProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{newCredentialEphemeral}
+	return []func() ephemeral.EphemeralResource{newCredentialEphemeral, newTokenEphemeral}
 }
 
 func (p *nhiProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

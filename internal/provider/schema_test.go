@@ -56,8 +56,15 @@ func TestSchema(t *testing.T) {
 	if diff := cmp.Diff([]string{"nhi_grant", "nhi_identity", "nhi_rotation"}, slices.Sorted(maps.Keys(schema.ResourceSchemas))); diff != "" {
 		t.Errorf("resources (-want +got):\n%s", diff)
 	}
+	ephemerals := slices.Sorted(maps.Keys(schema.EphemeralResourceSchemas))
+	if diff := cmp.Diff([]string{"nhi_credential", "nhi_token"}, ephemerals); diff != "" {
+		t.Errorf("ephemeral resources (-want +got):\n%s", diff)
+	}
 	blocks := map[string]*tfprotov6.SchemaBlock{"provider": schema.Provider.Block}
 	for name, s := range schema.ResourceSchemas {
+		blocks[name] = s.Block
+	}
+	for name, s := range schema.EphemeralResourceSchemas {
 		blocks[name] = s.Block
 	}
 	for name, block := range blocks {

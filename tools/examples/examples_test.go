@@ -23,6 +23,7 @@ func TestExamplesAreValid(t *testing.T) {
 		filepath.Join(examples, "provider/provider.tf"), filepath.Join(identity, "resource.tf"), filepath.Join(grant, "resource.tf"),
 		filepath.Join(examples, "resources/nhi_rotation/resource.tf"),
 		filepath.Join(examples, "ephemeral-resources/nhi_credential/ephemeral-resource.tf"),
+		filepath.Join(examples, "ephemeral-resources/nhi_token/ephemeral-resource.tf"),
 	}
 	configurations := map[string][]string{
 		"resources":           resources,

@@ -95,6 +95,14 @@ func (k *kit) credentialCalls(account nhi.Account) []call {
 			return on[driver.Verifier](d).Verify(ctx, account.Name, canary)
 		}},
 	}
+	calls = append(calls, []call{
+		{"MintToken", driver.CanMintTokens, func(ctx context.Context, d driver.Driver) error {
+			return failure(on[driver.TokenMinter](d).MintToken(ctx, account.Ref))
+		}},
+		{"RevokeToken", driver.CanMintTokens, func(ctx context.Context, d driver.Driver) error {
+			return on[driver.TokenMinter](d).RevokeToken(ctx, canary)
+		}},
+	}...)
 	if !k.spec.Can(driver.CanIssue) || as[driver.Issuer](k).Slots() == 0 {
 		return calls
 	}

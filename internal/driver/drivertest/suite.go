@@ -25,7 +25,7 @@ type testCase struct {
 
 // cases is the whole suite.
 func cases() []testCase {
-	return slices.Concat(staticCases, accountCases, changeCases, grantCases, suspendCases, credentialCases, storeCases,
+	return slices.Concat(staticCases, accountCases, changeCases, grantCases, suspendCases, credentialCases, tokenCases, storeCases,
 		sweepCases, hostileCases, concurrencyCases, faultCases)
 }
 

@@ -25,6 +25,7 @@ type all interface {
 	driver.Verifier
 	driver.SessionEnder
 	driver.SecretStore
+	driver.TokenMinter
 }
 
 func full(t *testing.T, d driver.Driver) all {

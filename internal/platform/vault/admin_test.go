@@ -53,6 +53,9 @@ func TestLeastPrivileges(t *testing.T) {
 	issued, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
 	must(t, err)
 	must(t, d.Verify(t.Context(), issued.Login, issued.Secret))
+	token, err := d.MintToken(t.Context(), ref)
+	must(t, err)
+	must(t, d.RevokeToken(t.Context(), token.Secret))
 	must(t, d.UpdateAccount(t.Context(), ref, driver.AccountChange{Mark: &mark, Settings: s.Settings()}))
 	must(t, d.Suspend(t.Context(), ref))
 	must(t, d.EndSessions(t.Context(), ref))
@@ -201,6 +204,7 @@ func TestMissingRightsShow(t *testing.T) {
 		`read the metadata of secret ids`, `destroy secret ids`, `delete identity entities`, `look up identity groups`,
 		`change the members of identity groups`, `see whether a policy exists`, `list tokens, to end sessions`,
 		`look up tokens, to end sessions`, `revoke tokens, to end sessions`,
+		`revoke the tokens that it minted: it lacks the capability update on "auth/token/revoke"`,
 	})
 
 	// A token without any right below the mount cannot see which mount it is; the refusal says what is missing, too.

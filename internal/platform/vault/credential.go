@@ -38,14 +38,14 @@ func (d *vaultDriver) credentials(ctx context.Context, name string) ([]nhi.Crede
 	}
 	var out []nhi.Credential
 	for _, accessor := range accessors.Keys {
-		c, err := d.credential(ctx, name, accessor)
+		s, err := d.secretID(ctx, name, accessor)
 		switch {
 		case err != nil && classify(err).Code == driver.NotFound:
 			// Destroyed or expired since it was listed.
 		case err != nil:
 			return nil, err
-		default:
-			out = append(out, c)
+		case !s.isPassing():
+			out = append(out, s.credential())
 		}
 	}
 	slices.SortFunc(out, func(a, b nhi.Credential) int {
@@ -54,17 +54,21 @@ func (d *vaultDriver) credentials(ctx context.Context, name string) ([]nhi.Crede
 	return out, nil
 }
 
-func (d *vaultDriver) credential(ctx context.Context, name, accessor string) (nhi.Credential, error) {
+func (d *vaultDriver) secretID(ctx context.Context, name, accessor string) (secretID, error) {
 	s, err := post[secretID](ctx, d.conn, d.rolePath(name)+"/secret-id-accessor/lookup", secretIDAccessor{accessor})
 	if err != nil {
-		return nhi.Credential{}, err
+		return secretID{}, err
 	}
 	if s.Accessor != accessor || s.CreationTime.IsZero() {
-		return nhi.Credential{}, driver.Errorf(driver.Unknown, "the answer about secret id accessor %s is incomplete", accessor)
+		return secretID{}, driver.Errorf(driver.Unknown, "the answer about secret id accessor %s is incomplete", accessor)
 	}
+	return s, nil
+}
+
+func (s secretID) credential() nhi.Credential {
 	return nhi.Credential{
-		ID: accessor, Label: s.Metadata[labelKey], CreatedAt: s.CreationTime, ExpiresAt: s.ExpirationTime,
-	}, nil
+		ID: s.Accessor, Label: s.Metadata[labelKey], CreatedAt: s.CreationTime, ExpiresAt: s.ExpirationTime,
+	}
 }
 
 // Issue makes a secret id. Its label is in the metadata that every token made with it carries, too.
@@ -108,11 +112,11 @@ func (d *vaultDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Iss
 	if made.SecretID == "" || made.Accessor == "" {
 		return driver.Issued{}, driver.Errorf(driver.Unknown, "Vault's answer lacks the secret id it made")
 	}
-	credential, err := d.credential(ctx, f.ref.Name, made.Accessor)
+	s, err := d.secretID(ctx, f.ref.Name, made.Accessor)
 	if err != nil {
 		return driver.Issued{}, err
 	}
-	return driver.Issued{Credential: credential, Login: f.ref.ID, Secret: secret.New(made.SecretID)}, nil
+	return driver.Issued{Credential: s.credential(), Login: f.ref.ID, Secret: secret.New(made.SecretID)}, nil
 }
 
 // RevokeCredential destroys a secret id. Tokens that were made with it live on: EndSessions.

@@ -54,6 +54,7 @@ var needs = []need{
 	{"auth/token/accessors", []string{"list", "sudo"}, "list tokens, to end sessions", false, false},
 	{"auth/token/lookup-accessor", []string{"update"}, "look up tokens, to end sessions", false, false},
 	{"auth/token/revoke-accessor", []string{"update"}, "revoke tokens, to end sessions", false, false},
+	{"auth/token/revoke", []string{"update"}, "revoke the tokens that it minted", false, false},
 }
 
 // Probe tells the cluster, the namespace and the AppRole mount apart: accounts are in one mount of one cluster.

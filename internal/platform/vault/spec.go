@@ -61,6 +61,7 @@ func Spec() driver.Spec {
 		}},
 		Capabilities: []driver.Capability{
 			driver.CanSuspend, driver.CanIssue, driver.CanVerify, driver.CanEndSessions, driver.CanStoreSecrets,
+			driver.CanMintTokens,
 		},
 		CheckAccountName: checkAccountName,
 		Settings: []driver.Setting{

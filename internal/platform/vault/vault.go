@@ -44,7 +44,8 @@ const (
 	defaultTimeout = time.Minute
 )
 
-// vaultDriver implements driver.Driver, Suspender, Issuer, Verifier, SessionEnder and SecretStore.
+// vaultDriver implements driver.Driver, Suspender, Issuer, Verifier, SessionEnder, SecretStore and
+// TokenMinter.
 type vaultDriver struct {
 	conn *connection
 	// approle is the path of the AppRole mount, "auth/approle".

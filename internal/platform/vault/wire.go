@@ -21,6 +21,7 @@ type authReply struct {
 	ClientToken   string   `json:"client_token"`
 	Accessor      string   `json:"accessor"`
 	LeaseDuration int64    `json:"lease_duration"`
+	TokenType     string   `json:"token_type"`
 	Policies      []string `json:"policies"`
 }
 
@@ -115,12 +116,15 @@ type secretID struct {
 	Accessor       string            `json:"secret_id_accessor"`
 	CreationTime   time.Time         `json:"creation_time"`
 	ExpirationTime time.Time         `json:"expiration_time"`
+	NumUses        int64             `json:"secret_id_num_uses"`
+	TTL            int64             `json:"secret_id_ttl"`
 	Metadata       map[string]string `json:"metadata"`
 }
 
 type secretIDRequest struct {
 	Metadata string `json:"metadata"`
 	TTL      string `json:"ttl,omitempty"`
+	NumUses  int64  `json:"num_uses,omitempty"`
 }
 
 type secretIDReply struct {
@@ -134,6 +138,10 @@ type secretIDAccessor struct {
 
 type tokenAccessor struct {
 	Accessor string `json:"accessor"`
+}
+
+type tokenText struct {
+	Token string `json:"token"`
 }
 
 type tokenInfo struct {

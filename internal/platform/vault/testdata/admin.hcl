@@ -36,6 +36,10 @@ path "auth/token/lookup-accessor" {
 path "auth/token/revoke-accessor" {
   capabilities = ["create", "update"]
 }
+# To revoke the tokens of nhi_token.
+path "auth/token/revoke" {
+  capabilities = ["create", "update"]
+}
 # Only where rotations deliver to: KV is the mount, PREFIX the folder.
 path "KV/data/PREFIX/*" {
   capabilities = ["create", "read", "update"]
