@@ -91,6 +91,21 @@ type TokenMinter interface {
 	RevokeToken(ctx context.Context, token secret.Value) error
 }
 
+// Holding is one entitlement that an account effectively has, and the way it comes by it.
+type Holding struct {
+	Entitlement nhi.Entitlement
+	// Via is the way from the account to the entitlement, in the platform's own words: the group or role that the account
+	// is a direct member of first, the one that holds the entitlement last ("role:reporting", "PUBLIC"). Empty: direct.
+	Via []string
+}
+
+// Explainer tells everything that an account may do, also what it comes by indirectly.
+type Explainer interface {
+	// Explain returns each entitlement once per way by which the account comes by it, direct ones first, sorted. What the
+	// platform gives to everybody is included. An account that does not exist is NotFound.
+	Explain(ctx context.Context, ref nhi.Ref) ([]Holding, error)
+}
+
 // StoredSecret is one version of what a SecretStore holds at a path.
 type StoredSecret struct {
 	Fields map[string]secret.Value
@@ -123,6 +138,7 @@ const (
 	CanEndSessions  Capability = "end_sessions"
 	CanStoreSecrets Capability = "store_secrets"
 	CanMintTokens   Capability = "mint_tokens"
+	CanExplain      Capability = "explain"
 )
 
 // Capabilities lists the optional interfaces that d implements.
@@ -147,5 +163,7 @@ func Capabilities(d Driver) []Capability {
 	add(CanStoreSecrets, ok)
 	_, ok = d.(TokenMinter)
 	add(CanMintTokens, ok)
+	_, ok = d.(Explainer)
+	add(CanExplain, ok)
 	return found
 }

@@ -124,12 +124,13 @@ type able struct {
 	driver.SessionEnder
 	driver.SecretStore
 	driver.TokenMinter
+	driver.Explainer
 }
 
 func TestCapabilities(t *testing.T) {
 	all := []driver.Capability{
 		driver.CanSuspend, driver.CanSweep, driver.CanIssue, driver.CanVerify, driver.CanEndSessions, driver.CanStoreSecrets,
-		driver.CanMintTokens,
+		driver.CanMintTokens, driver.CanExplain,
 	}
 	if diff := cmp.Diff(all, driver.Capabilities(able{})); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)

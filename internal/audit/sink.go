@@ -1,0 +1,46 @@
+package audit
+
+import (
+	"context"
+	"slices"
+)
+
+// Sink takes events. It is safe for concurrent use and does no I/O before the first delivery.
+type Sink interface {
+	// Deliver returns nil once the receiver has acknowledged the event, as far as its protocol can. It tries once and
+	// stops when ctx is done; repeating, and keeping what could not be delivered, is the caller's business. After an error
+	// the event may have arrived all the same. Errors repeat no secret.
+	Deliver(ctx context.Context, e Event) error
+	// Close releases connections. Deliver is not called afterwards.
+	Close() error
+}
+
+// NamedSink is one configured sink.
+type NamedSink struct {
+	// Name is unique among the sinks of a configuration. Events that wait in state name it.
+	Name string
+	Sink Sink
+	Filter
+}
+
+// Filter chooses the events that a sink gets. An empty list chooses all.
+type Filter struct {
+	Activities []Activity
+	Platforms  []string
+	Outcomes   []Outcome
+}
+
+// Wants reports whether e passes the filter.
+func (f Filter) Wants(e Event) bool {
+	return wants(f.Activities, e.Activity) && wants(f.Platforms, e.Platform.Name) && wants(f.Outcomes, e.Outcome)
+}
+
+func wants[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }
+
+// Config is what the provider's audit block says.
+type Config struct {
+	Sinks []NamedSink
+	// Required makes every change wait until all sinks that want it have acknowledged that it is intended. If one does
+	// not, nothing is changed.
+	Required bool
+}
