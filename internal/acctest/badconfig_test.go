@@ -10,6 +10,7 @@ import (
 
 // Bad input: each a diagnostic on the attribute that says what to write instead, before anything is changed.
 func TestBadConfiguration(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	v := vaultSite(t, "secrets", "")
 	const identity = `
@@ -115,6 +116,7 @@ resource "nhi_identity" "this" {
 // What looks like an injection is data: it is stored as it stands, or refused with a message, and a bystander is left
 // alone.
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	names := []string{
 		`x"; DROP ROLE victim; --`, `x' OR '1'='1`, `*)(uid=*))(|(uid=*`, `a" or userName pr or userName eq "b`, `../../sys/policies/acl/root`,
 		`x/../victim`, `%2e%2e%2fvictim`, `a?b=c#d`, `name with spaces`, `ünïcödé`, "\u202eright-to-left", strings.Repeat("n", 63),

@@ -15,6 +15,7 @@ import (
 // No secret that the provider is given or makes is in plan, state, TRACE log, output or error, whether it comes from
 // the environment or from an ephemeral variable, and whether the platform accepts it or not.
 func TestCanary(t *testing.T) {
+	t.Parallel()
 	sites := allKinds(t)
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sites, holds: []int{0, 1}}
 	w := c.workspace(t)

@@ -19,6 +19,7 @@ var update = flag.Bool("update", false, "write the golden files of the plan text
 // Each drift of each kind: the plan exits with 2, its text says which entitlement on which platform (golden file), and
 // the next apply repairs it.
 func TestDrift(t *testing.T) {
+	t.Parallel()
 	drifts := []struct {
 		name   string
 		byHand func(s *site, account string)
@@ -53,6 +54,7 @@ func (s *site) unmark(account string) {
 
 // PostgreSQL has rights that no other platform has; all of them show.
 func TestDriftOfPostgreSQLRights(t *testing.T) {
+	t.Parallel()
 	s := postgresqlSite(t, "warehouse", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)

@@ -15,6 +15,7 @@ const (
 
 // Once an identity has expired, the next plan suspends it; its date can be moved on.
 func TestIdentityExpires(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}, extra: `  expires_at = "` + expiryDate + `"`}
 	w := c.workspace(t)
@@ -39,6 +40,7 @@ func TestIdentityExpires(t *testing.T) {
 
 // Once a grant has expired, the next plan says what it revokes; what is granted again by hand shows again.
 func TestGrantExpires(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}, extraGrant: `  expires_at = "` + expiryDate + `"`}
 	w := c.workspace(t)

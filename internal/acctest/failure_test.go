@@ -60,6 +60,7 @@ func sitesOf(all []gated) []*site {
 
 // A platform that goes down between plan and apply: nothing stays behind on the two others.
 func TestCreateWithOnePlatformDown(t *testing.T) {
+	t.Parallel()
 	all := gatedSites(t)
 	for i, down := range all {
 		t.Run(down.name, func(t *testing.T) {
@@ -86,6 +87,7 @@ func TestCreateWithOnePlatformDown(t *testing.T) {
 
 // Granting is all or nothing, too: what was granted elsewhere before one platform failed is taken back.
 func TestGrantWithOnePlatformDown(t *testing.T) {
+	t.Parallel()
 	all := gatedSites(t)
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sitesOf(all), noGrant: true}
 	w := c.workspace(t)
@@ -108,6 +110,7 @@ func TestGrantWithOnePlatformDown(t *testing.T) {
 // Destroy with one platform down: the two others are clean, state holds what is left, the error names the platform,
 // and when it is back, destroy finishes.
 func TestDestroyWithOnePlatformDown(t *testing.T) {
+	t.Parallel()
 	all := gatedSites(t)
 	for i, down := range all {
 		t.Run(down.name, func(t *testing.T) {
@@ -118,29 +121,20 @@ func TestDestroyWithOnePlatformDown(t *testing.T) {
 			// What cannot be seen is not assumed to be gone, so a plan that refreshes fails and says how to go on.
 			w.Plan(exitError).Has(t, `Unable to read identity`, `on platform "`+down.name+`"`, "-refresh=false")
 
-			// Everything that the grant gave on the others is gone. Terraform does not go on to the identity before its
-			// grant is gone everywhere; the error says how to.
-			w.DestroyFails("-refresh=false").Has(t, `on platform "`+down.name+`"`, "state rm")
+			// Terraform does not go on to the identity before its grant is gone everywhere. The plan removes both, so the
+			// accounts on the other platforms go all the same.
+			w.DestroyFails("-refresh=false").Has(t, `on platform "`+down.name+`"`, `Identity "`+c.identity+`" was deleted ahead on`)
 			held := w.Attributes("nhi_grant", "this").Entitlements
 			if len(held) != 1 || !slices.Equal(held[down.name], down.texts(0)) {
 				t.Errorf("state of the grant holds %v, want what is left on %s", held, down.name)
 			}
 			for j, s := range all {
 				if j != i {
-					s.holds(c.identity)
-				}
-			}
-			w.must(0, "state", "rm", "nhi_grant.this")
-			w.DestroyFails("-refresh=false").Has(t, `Unable to delete identity "`+c.identity+`" on platform "`+down.name+`"`)
-			accounts := w.Attributes("nhi_identity", "this").Accounts
-			if _, ok := accounts[down.name]; !ok || len(accounts) != 1 {
-				t.Errorf("state of the identity holds %v, want the account on %s", accounts, down.name)
-			}
-			for j, s := range all {
-				if j != i {
 					s.gone(c.identity)
 				}
 			}
+			// The same again, because nothing has changed.
+			w.DestroyFails("-refresh=false").Has(t, `on platform "`+down.name+`"`)
 			down.gate.Open()
 			w.Destroy()
 			for _, s := range all {
@@ -150,8 +144,36 @@ func TestDestroyWithOnePlatformDown(t *testing.T) {
 	}
 }
 
+// A plan that is applied where it was not made cannot know that the identity goes, too: its accounts wait for the grant,
+// and the error says what to do.
+func TestDestroyElsewhereWithOnePlatformDown(t *testing.T) {
+	t.Parallel()
+	all := gatedSites(t)
+	down := all[0]
+	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sitesOf(all), holds: []int{0}}
+	w := c.workspace(t)
+	w.Apply()
+	down.gate.Shut()
+	w.must(0, "plan", "-destroy", "-refresh=false", "-no-color", "-input=false", "-out=saved")
+	w.Setenv("TMPDIR", t.TempDir())
+	w.must(exitError, "apply", "-no-color", "saved").Has(t, `on platform "warehouse"`, "state rm")
+	all[1].holds(c.identity)
+	w.must(0, "state", "rm", "nhi_grant.this")
+	w.DestroyFails("-refresh=false").Has(t, `Unable to delete identity "`+c.identity+`" on platform "warehouse"`)
+	accounts := w.Attributes("nhi_identity", "this").Accounts
+	if _, ok := accounts["warehouse"]; !ok || len(accounts) != 1 {
+		t.Errorf("state of the identity holds %v, want the account on warehouse", accounts)
+	}
+	all[1].gone(c.identity)
+	all[2].gone(c.identity)
+	down.gate.Open()
+	w.Destroy()
+	down.gone(c.identity)
+}
+
 // The same for the identity itself: accounts on the platforms that answer are deleted.
 func TestDestroyIdentityWithOnePlatformDown(t *testing.T) {
+	t.Parallel()
 	all := gatedSites(t)
 	down := all[1]
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sitesOf(all), noGrant: true}
@@ -172,6 +194,7 @@ func TestDestroyIdentityWithOnePlatformDown(t *testing.T) {
 
 // Removing a grant alone while one of its platforms goes down is an error: its identity stays.
 func TestRemoveGrantWithOnePlatformDown(t *testing.T) {
+	t.Parallel()
 	all := gatedSites(t)
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sitesOf(all), holds: []int{0}}
 	w := c.workspace(t)
@@ -190,6 +213,7 @@ func TestRemoveGrantWithOnePlatformDown(t *testing.T) {
 
 // A platform that was switched off for good does not hold anything up.
 func TestRetiredPlatform(t *testing.T) {
+	t.Parallel()
 	sites := []*site{sandboxSite(t, "warehouse"), sandboxSite(t, "old-crm")}
 	c := config{stack: "stack", identity: "agent", sites: sites, holds: []int{0}}
 	w := c.workspace(t)
@@ -205,6 +229,7 @@ func TestRetiredPlatform(t *testing.T) {
 
 // Live sessions are ended, and what the role owns is handed over, not dropped.
 func TestDestroyEndsSessionsAndKeepsObjects(t *testing.T) {
+	t.Parallel()
 	s := postgresqlSite(t, "warehouse", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s}, holds: []int{0, 3}}
 	w := c.workspace(t)
@@ -235,6 +260,7 @@ func TestDestroyEndsSessionsAndKeepsObjects(t *testing.T) {
 
 // The same name pointing at another server: the plan fails, and so does an apply without refresh; nothing is created.
 func TestNameReachesAnotherServer(t *testing.T) {
+	t.Parallel()
 	first, second := sandboxSite(t, "warehouse"), sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{first}, holds: []int{0}}
 	w := c.workspace(t)
@@ -252,6 +278,7 @@ func TestNameReachesAnotherServer(t *testing.T) {
 
 // PostgreSQL: another database of the same cluster is another target.
 func TestNameReachesAnotherDatabase(t *testing.T) {
+	t.Parallel()
 	s := postgresqlSite(t, "warehouse", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)
@@ -270,6 +297,7 @@ func TestNameReachesAnotherDatabase(t *testing.T) {
 // No fault of an answer is read as absence: each fails the plan, and the plan neither creates what exists nor forgets
 // it.
 func TestFaultyAnswersAreNotAbsence(t *testing.T) {
+	t.Parallel()
 	servers := testenv.Load(t)
 	common := map[string]HTTPFault{
 		"unauthorized":   Status(http.StatusUnauthorized, `{"errors":["permission denied"]}`),
@@ -333,6 +361,7 @@ func accountsOnly(fault HTTPFault) HTTPFault {
 
 // A PostgreSQL administrator without rights: the plan fails on the attribute and says what is missing.
 func TestMissingAdminRights(t *testing.T) {
+	t.Parallel()
 	s := postgresqlSite(t, "warehouse", "")
 	weak := unique(t, "weak")
 	s.sql(t, "CREATE ROLE "+pgx.Identifier{weak}.Sanitize()+" LOGIN PASSWORD 'weak-password'")
@@ -345,6 +374,7 @@ func TestMissingAdminRights(t *testing.T) {
 
 // An account of ours that another stack marked in the meantime is never touched again.
 func TestAccountTakenByAnotherStack(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)

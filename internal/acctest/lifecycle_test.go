@@ -14,6 +14,7 @@ func allKinds(t *testing.T) []*site {
 // One configuration, three real platforms: created in one apply, changed, suspended, resumed, destroyed. Apply itself
 // expects an empty plan after every step.
 func TestOneIdentityOnThreeRealPlatforms(t *testing.T) {
+	t.Parallel()
 	sites := allKinds(t)
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sites, holds: []int{0, 1}}
 	w := c.workspace(t)
@@ -59,6 +60,7 @@ func TestOneIdentityOnThreeRealPlatforms(t *testing.T) {
 
 // Removing an account block deletes that account, and the plan says so.
 func TestRemovedAccountBlock(t *testing.T) {
+	t.Parallel()
 	sites := []*site{sandboxSite(t, "warehouse"), sandboxSite(t, "sap")}
 	c := config{stack: "stack", identity: "agent", sites: sites, holds: []int{0}}
 	w := c.workspace(t)
@@ -74,6 +76,7 @@ func TestRemovedAccountBlock(t *testing.T) {
 
 // What appears between plan and apply was in no plan: it survives the apply, and the next plan shows it.
 func TestNothingIsRevokedThatNoPlanShowed(t *testing.T) {
+	t.Parallel()
 	for kind, newSite := range kindSites() {
 		t.Run(kind, func(t *testing.T) {
 			s := newSite(t)
@@ -97,6 +100,7 @@ func TestNothingIsRevokedThatNoPlanShowed(t *testing.T) {
 
 // Creating a grant adds only; what else the account holds is shown by the next plan.
 func TestCreatingAGrantOnlyAdds(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}, accountExtra: "adopt = true"}
 	w := c.workspace(t)
@@ -110,6 +114,7 @@ func TestCreatingAGrantOnlyAdds(t *testing.T) {
 
 // An account that exists is never taken over silently; adopted, it loses nothing; another stack's is always refused.
 func TestAdoption(t *testing.T) {
+	t.Parallel()
 	for kind, newSite := range kindSites() {
 		t.Run(kind, func(t *testing.T) {
 			s := newSite(t)
@@ -140,6 +145,7 @@ func TestAdoption(t *testing.T) {
 
 // A run that was killed after it made an account: the next one finds the account by its mark.
 func TestAccountLeftByAKilledRun(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)
@@ -151,6 +157,7 @@ func TestAccountLeftByAKilledRun(t *testing.T) {
 
 // Import by id and, where the CLI has it, by resource identity: nothing is revoked.
 func TestImport(t *testing.T) {
+	t.Parallel()
 	for kind, newSite := range kindSites() {
 		t.Run(kind, func(t *testing.T) {
 			s := newSite(t)
@@ -171,6 +178,7 @@ func TestImport(t *testing.T) {
 
 // Import blocks, by id and by resource identity.
 func TestImportBlocks(t *testing.T) {
+	t.Parallel()
 	for name, block := range map[string]string{
 		"id":       "import {\n  to = nhi_identity.this\n  id = \"agent\"\n}\nimport {\n  to = nhi_grant.this\n  id = \"agent\"\n}\n",
 		"names":    "import {\n  to = nhi_identity.this\n  id = \"agent:warehouse=agent\"\n}\nimport {\n  to = nhi_grant.this\n  id = \"agent:warehouse\"\n}\n",
@@ -196,6 +204,7 @@ func TestImportBlocks(t *testing.T) {
 }
 
 func TestImportOfNothing(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)

@@ -17,6 +17,7 @@ import (
 
 // Replacing takes the account away and makes it again.
 func TestReplace(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}}
 	w := c.workspace(t)
@@ -36,6 +37,7 @@ func TestReplace(t *testing.T) {
 
 // With create_before_destroy the new object is the same account as the old one, which must not be deleted after it.
 func TestCreateBeforeDestroy(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	const lifecycle = "  lifecycle {\n    create_before_destroy = true\n  }"
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}, extra: lifecycle, extraGrant: lifecycle}
@@ -50,6 +52,7 @@ func TestCreateBeforeDestroy(t *testing.T) {
 
 // Values that are known at apply only.
 func TestUnknownValues(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	w := NewWorkspace(t)
 	hcl := func(input string) string {
@@ -91,6 +94,7 @@ resource "nhi_grant" "this" {
 
 // After a migration the old target's id is accepted once, and then forgotten.
 func TestPreviousTargets(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "warehouse.db")
 	s := newSite(t, "warehouse", fmt.Sprintf("sandbox {\n  name = \"warehouse\"\n  path = %q\n}\n", path), sandbox.Spec(),
 		func() (driver.Driver, error) { return sandbox.Open(sandbox.Config{Path: path}) })
@@ -121,6 +125,7 @@ func TestPreviousTargets(t *testing.T) {
 
 // One account is declared once, by one identity, and where the identity has it.
 func TestAccountsAreDeclaredOnce(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	other := sandboxSite(t, "other")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}}
@@ -145,6 +150,7 @@ func TestAccountsAreDeclaredOnce(t *testing.T) {
 
 // Two databases of one PostgreSQL cluster share their roles.
 func TestTwoPlatformsOfOneCluster(t *testing.T) {
+	t.Parallel()
 	s := postgresqlSite(t, "warehouse", "")
 	block := s.block() + replaceOnce(t, replaceOnce(t, s.block(), `"warehouse"`, `"postgres"`), `database = "warehouse"`, `database = "postgres"`)
 	w := NewWorkspace(t, append(s.env, "NHI_POSTGRES_PASSWORD="+testenv.Load(t).PostgreSQL.Password)...)
@@ -169,6 +175,7 @@ resource "nhi_identity" "this" {
 
 // An account that was deleted and made again by somebody else is a stranger's: a grant leaves it alone.
 func TestGrantLeavesAStrangersAccountAlone(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, noGrant: true}
 	c.workspace(t).Apply()
@@ -185,6 +192,7 @@ func TestGrantLeavesAStrangersAccountAlone(t *testing.T) {
 
 // A platform that answers what a plan asks and refuses the change itself: what was made elsewhere is taken back.
 func TestCreateIsTakenBack(t *testing.T) {
+	t.Parallel()
 	servers := testenv.Load(t)
 	for _, kind := range []string{"secrets", "sap"} {
 		t.Run(kind, func(t *testing.T) {

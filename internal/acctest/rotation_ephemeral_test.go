@@ -35,6 +35,7 @@ func (w *Workspace) useEcho(nhi string) {
 // The credential goes through another provider's write-only argument, at its first delivery and after each rotation,
 // and is in no plan and no state.
 func TestCredentialFeedsAWriteOnlyArgument(t *testing.T) {
+	t.Parallel()
 	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)
 	w := r.workspace(t)

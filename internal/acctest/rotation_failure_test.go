@@ -36,6 +36,7 @@ func (s *site) refuseSecrets(t *testing.T, refuse bool) {
 // A store refuses the third of four deliveries: the old credential works on, the error names the store, and the next
 // apply goes on there with the same pending credential. When the rotation is created, everything is taken back instead.
 func TestStoreRefusesTheThirdDelivery(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	var stores []*site
 	for i := range 4 {
@@ -87,6 +88,7 @@ func TestStoreRefusesTheThirdDelivery(t *testing.T) {
 
 // Destroy with a store down, and with the issuing platform down: everything else is gone, state keeps what is left.
 func TestDestroyRotationWithASystemDown(t *testing.T) {
+	t.Parallel()
 	vaultGate, vaultURL := gateURL(t, testenv.Load(t).Vault.Address)
 	vault, store := vaultSite(t, "secrets", vaultURL), sandboxSite(t, "store")
 	s := sandboxSite(t, "warehouse")

@@ -35,6 +35,7 @@ func (s *site) issueByHand(account, label string) driver.Issued {
 
 // Not due, clock moved backwards, rotate_when_changed, full slots, an overlap of zero, and rotation in place.
 func TestWhenRotationIsDue(t *testing.T) {
+	t.Parallel()
 	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)
 	w := r.workspace(t)
@@ -79,6 +80,7 @@ func TestWhenRotationIsDue(t *testing.T) {
 
 // A suspended identity proves nothing, so its rotations wait; resumed, it goes on with the credential that it had.
 func TestRotationOfASuspendedIdentity(t *testing.T) {
+	t.Parallel()
 	pg, vault := postgresqlSite(t, "warehouse", ""), vaultSite(t, "secrets", "")
 	r := newRotations(t, []*site{pg, vault})
 	r.stores = []*site{vault}
@@ -100,6 +102,7 @@ func TestRotationOfASuspendedIdentity(t *testing.T) {
 
 // With one slot a rotation is refused, or with allow_outage done in place.
 func TestRotationInPlace(t *testing.T) {
+	t.Parallel()
 	s, store := withSlots(t, "warehouse", 1), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)
 	w := r.workspace(t)
@@ -119,6 +122,7 @@ func TestRotationInPlace(t *testing.T) {
 // A credential that somebody made by hand is shown by the first plan that sees it and revoked by the apply of that plan,
 // never by an apply whose plan did not know it.
 func TestUnmanagedCredential(t *testing.T) {
+	t.Parallel()
 	s, store := withSlots(t, "warehouse", 3), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)
 	w := r.workspace(t)
@@ -148,6 +152,7 @@ func TestUnmanagedCredential(t *testing.T) {
 
 // Another store is served without a rotation, and one that is not named any more is emptied.
 func TestDeliveriesChange(t *testing.T) {
+	t.Parallel()
 	s, store, second := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets"), sandboxSite(t, "more")
 	r := newRotations(t, []*site{s}, store)
 	r.extraProvider += second.block()
@@ -178,6 +183,7 @@ func TestDeliveriesChange(t *testing.T) {
 
 // The previous credential is kept until somebody has used the current one.
 func TestRequireUseBeforeRetire(t *testing.T) {
+	t.Parallel()
 	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)
 	r.extraRotation = "  require_use_before_retire = true"
@@ -197,6 +203,7 @@ func TestRequireUseBeforeRetire(t *testing.T) {
 
 // What cannot be applied is refused before anything is changed: first what needs no platform, then the rest.
 func TestRotationRefusals(t *testing.T) {
+	t.Parallel()
 	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)
 	w := r.workspace(t)

@@ -19,6 +19,7 @@ import (
 // enabled = false stops a login that worked, by really logging in on every platform, ends live sessions and keeps the
 // entitlements; true restores the same login.
 func TestSuspendStopsLogins(t *testing.T) {
+	t.Parallel()
 	for kind, prepare := range loginSites() {
 		t.Run(kind, func(t *testing.T) {
 			s, credential := prepare(t)
@@ -140,6 +141,7 @@ func scimLogin(t *testing.T, url, account, password string) error {
 
 // Suspending ends the sessions that are open.
 func TestSuspendEndsSessions(t *testing.T) {
+	t.Parallel()
 	s := postgresqlSite(t, "warehouse", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)
@@ -156,6 +158,7 @@ func TestSuspendEndsSessions(t *testing.T) {
 
 // on_destroy = "suspend" keeps the account with what it holds, without a way in.
 func TestDestroyThatSuspends(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, noGrant: true, extra: `  on_destroy = "suspend"`}
 	w := c.workspace(t)

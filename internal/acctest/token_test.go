@@ -37,6 +37,7 @@ func tokenLooksItselfUp(t *testing.T, token string) (*api.Secret, error) {
 // The token goes through another provider's write-only argument, is in no plan and no state, and is dead once the run is
 // over.
 func TestTokenFeedsAWriteOnlyArgument(t *testing.T) {
+	t.Parallel()
 	s := vaultSite(t, "secrets", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)
@@ -80,6 +81,7 @@ resource "echo_file" "this" {
 
 // What cannot be minted is an error that says why, and nothing is made.
 func TestTokenRefusals(t *testing.T) {
+	t.Parallel()
 	s, other := vaultSite(t, "secrets", ""), sandboxSite(t, "warehouse")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s, other}, noGrant: true}
 	w := c.workspace(t)

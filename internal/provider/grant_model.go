@@ -134,9 +134,9 @@ func (m *grantModel) resolveTargets(ctx context.Context, data *providerData) {
 func (m grantModel) report(verb string, problems lifecycle.Problems, diags *diag.Diagnostics) {
 	detail := advice(verb)
 	if verb == "delete" {
-		detail += " If the identity is being destroyed as well, its accounts on the other platforms wait for this grant. To remove them " +
-			"now, take the grant out of state (state rm) and destroy again with -refresh=false: deleting an account takes away what it holds, " +
-			"and the account on this platform stays in state until it is deleted, too."
+		detail += " If the plan also removes the identity and no warning says that its accounts were deleted ahead, they wait for this " +
+			"grant on every platform. To remove them now, take the grant out of state (state rm) and destroy again with -refresh=false: " +
+			"deleting an account takes away what it holds, and the account on this platform stays in state until it is deleted, too."
 	}
 	for _, p := range problems {
 		diags.AddAttributeError(path.Root("entitlements").AtMapKey(p.Platform),

@@ -23,7 +23,11 @@ import (
 // makes the plan exact.
 func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	defer guard(&resp.Diagnostics)
-	if r.data == nil || req.Plan.Raw.IsNull() {
+	if r.data == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
 		return
 	}
 	var plan, state grantModel

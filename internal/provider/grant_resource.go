@@ -228,11 +228,18 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 
 	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	r.data.made.keepGranted(grant, shown)
-	left, problems := lifecycle.DeleteGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
+	remove := func() (lifecycle.Entitlements, lifecycle.Problems) {
+		return lifecycle.DeleteGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
+	}
+	left, problems := remove()
+	if len(problems) > 0 && r.data.removals.ahead(ctx, r.data, req.Private, grant.Identity, problems, &resp.Diagnostics) {
+		left, problems = remove() // An account that is gone holds nothing.
+	}
 	state.report("delete", problems, &resp.Diagnostics)
 	if len(problems) == 0 {
 		return
 	}
+	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.record(left, true)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }

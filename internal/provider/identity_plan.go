@@ -50,7 +50,11 @@ func (r *identityResource) ValidateConfig(ctx context.Context, req resource.Vali
 // only about accounts that state does not know.
 func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	defer guard(&resp.Diagnostics)
-	if r.data == nil || req.Plan.Raw.IsNull() {
+	if r.data == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		r.planRemoval(ctx, req, resp)
 		return
 	}
 	var plan, state identityModel
@@ -68,6 +72,19 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+}
+
+// planRemoval notes for the grants and rotations of the identity that it goes with them.
+func (r *identityResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state identityModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	r.data.removals.noteIdentity(plannedRemoval{
+		Identity: state.Name.ValueString(), Accounts: state.records(), SuspendOnly: state.OnDestroy.ValueString() == onDestroySuspend,
+	}, &resp.Diagnostics)
 }
 
 // identityPlan is the work of one ModifyPlan.

@@ -248,8 +248,10 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 	left, problems := lifecycle.DeleteIdentity(ctx, r.data.fleet, state.wish(r.data), state.records(), suspendOnly)
 	state.report("delete", problems, &resp.Diagnostics)
 	if len(problems) == 0 {
+		r.data.removals.done(ctx, req.Private, state.Name.ValueString())
 		return
 	}
+	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.record(left, nil)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }

@@ -54,6 +54,7 @@ type providerData struct {
 	accounts   *plannedAccounts
 	made       *madeHere
 	rotations  *rotationClaims
+	removals   *plannedRemovals
 	now        func() time.Time
 }
 
@@ -155,6 +156,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		accounts:   newPlannedAccounts(),
 		made:       newMadeHere(),
 		rotations:  newRotationClaims(),
+		removals:   newPlannedRemovals(),
 		now:        p.now,
 	}
 	resp.ResourceData = data

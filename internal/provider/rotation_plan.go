@@ -71,7 +71,11 @@ func checkSecretPath(text string) error {
 // ModifyPlan refuses what could not be applied, says what is due, and makes the plan exact.
 func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	defer guard(&resp.Diagnostics)
-	if r.data == nil || req.Plan.Raw.IsNull() {
+	if r.data == nil {
+		return
+	}
+	if req.Plan.Raw.IsNull() {
+		resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
 		return
 	}
 	var plan, state rotationModel

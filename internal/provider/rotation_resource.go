@@ -285,10 +285,14 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	defer cancel()
 
 	left, problems := lifecycle.DeleteRotation(ctx, r.data.fleet, wish, state.record())
+	if len(problems) > 0 && r.data.removals.ahead(ctx, r.data, req.Private, wish.Identity, problems, &resp.Diagnostics) {
+		left, problems = lifecycle.DeleteRotation(ctx, r.data.fleet, wish, left)
+	}
 	state.report("delete", problems, &resp.Diagnostics)
 	if len(problems) == 0 {
 		return
 	}
+	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.setRecord(left)
 	state.Pending = stringList(pendingOf(problems))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)

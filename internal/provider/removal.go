@@ -1,0 +1,151 @@
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+)
+
+// plannedRemovals is how the deletion of a grant or a rotation finds out that the plan removes the identity as well.
+// Terraform does not go on to an identity while something that refers to it cannot be deleted, so one platform that is
+// down would keep the identity's accounts alive on all others. If the plan has shown that they go, they need not wait.
+//
+// Planning and applying are two processes, and of one plan Terraform hands a resource only what that resource itself has
+// noted. So the plan puts its own id there, and what it removes into a file named after that id. Without the file (the
+// plan is applied on another machine) the identity waits, and the error says how to go on. See decision 0015.
+type plannedRemovals struct {
+	dir string
+	// plan is the id of the plan that this process makes.
+	plan string
+}
+
+func newPlannedRemovals() *plannedRemovals {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // It never fails.
+	return &plannedRemovals{dir: os.TempDir(), plan: hex.EncodeToString(id)}
+}
+
+// plannedRemoval is what the plan removes of one identity. Nothing of it is secret.
+type plannedRemoval struct {
+	Identity string                      `json:"identity"`
+	Accounts map[string]lifecycle.Record `json:"accounts"`
+	// SuspendOnly keeps the accounts, without a way in.
+	SuspendOnly bool `json:"suspend_only"`
+}
+
+// removalKey holds the id of the plan in the private state of a resource that the plan deletes.
+const removalKey = "removed_by_plan"
+
+var planID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+func (p *plannedRemovals) folder(plan string) string { return filepath.Join(p.dir, "nhi-plan-"+plan) }
+
+func (p *plannedRemovals) file(plan, identity string) string {
+	return filepath.Join(p.folder(plan), hex.EncodeToString([]byte(identity)))
+}
+
+func (p *plannedRemovals) write(removal plannedRemoval) error {
+	text, err := json.Marshal(removal)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.folder(p.plan), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(p.file(p.plan, removal.Identity), text, 0o600)
+}
+
+// noteDependent notes in the private state of what the plan deletes which plan it is.
+func (p *plannedRemovals) noteDependent(ctx context.Context, private privateWriter) diag.Diagnostics {
+	return private.SetKey(ctx, removalKey, []byte(`"`+p.plan+`"`))
+}
+
+// find returns what the plan that deletes a resource removes of its identity, if it does.
+func (p *plannedRemovals) find(ctx context.Context, private privateReader, identity string) (plannedRemoval, bool) {
+	text, diags := private.GetKey(ctx, removalKey)
+	plan := strings.Trim(string(text), `"`)
+	if diags.HasError() || !planID.MatchString(plan) {
+		return plannedRemoval{}, false
+	}
+	content, err := os.ReadFile(p.file(plan, identity))
+	if err != nil {
+		return plannedRemoval{}, false
+	}
+	var removal plannedRemoval
+	if json.Unmarshal(content, &removal) != nil || removal.Identity != identity {
+		return plannedRemoval{}, false
+	}
+	return removal, true
+}
+
+// failed forgets which plan wanted to delete a resource that is still there: a later plan may keep its identity.
+func (p *plannedRemovals) failed(ctx context.Context, private privateWriter) diag.Diagnostics {
+	return private.SetKey(ctx, removalKey, nil)
+}
+
+// done forgets what was noted about an identity that is deleted now.
+func (p *plannedRemovals) done(ctx context.Context, private privateReader, identity string) {
+	text, _ := private.GetKey(ctx, removalKey)
+	if plan := strings.Trim(string(text), `"`); planID.MatchString(plan) {
+		_ = os.Remove(p.file(plan, identity))
+		_ = os.Remove(p.folder(plan)) // Stays while it is not empty.
+	}
+}
+
+// ahead removes the identity's accounts before Terraform asks for it, if the plan removes them as well, because a grant or
+// rotation of the identity could not be deleted: problems says why. It reports whether an account is gone on a platform
+// that had a problem, so that trying again may help.
+func (p *plannedRemovals) ahead(ctx context.Context, data *providerData, private privateReader, identity string,
+	problems lifecycle.Problems, diags *diag.Diagnostics,
+) (again bool) {
+	removal, planned := p.find(ctx, private, identity)
+	if !planned || data.made.check(removal.Accounts) != nil {
+		return false
+	}
+	left, failed := lifecycle.DeleteIdentity(ctx, data.fleet, lifecycle.Identity{Name: identity}, removal.Accounts, removal.SuspendOnly)
+	known := problems.Platforms()
+	for _, f := range failed {
+		if !slices.Contains(known, f.Platform) {
+			diags.AddWarning(fmt.Sprintf("Identity %q is still there on platform %q", identity, f.Platform), f.Err.Error())
+		}
+	}
+	var cut []string
+	for _, platform := range slices.Sorted(maps.Keys(removal.Accounts)) {
+		if _, there := left[platform]; !there {
+			cut = append(cut, platform)
+		}
+	}
+	if len(cut) == 0 {
+		return false
+	}
+	verb := "deleted"
+	if removal.SuspendOnly {
+		verb = "suspended"
+	}
+	diags.AddWarning(fmt.Sprintf("Identity %q was %s ahead on %s", identity, verb, strings.Join(cut, ", ")),
+		"The plan removes the identity as well, and Terraform does not go on to it before everything that refers to it is deleted. So "+
+			"that no access waits for the platform that failed, the accounts on the other platforms were "+verb+" at once.")
+	return !removal.SuspendOnly && slices.ContainsFunc(known, func(platform string) bool { return slices.Contains(cut, platform) })
+}
+
+// noteIdentity notes that the plan removes an identity, or warns that it will have to wait.
+func (p *plannedRemovals) noteIdentity(removal plannedRemoval, diags *diag.Diagnostics) {
+	if err := p.write(removal); err != nil {
+		diags.AddAttributeWarning(path.Root("name"), "The removal could not be noted", fmt.Sprintf(
+			"If a grant of identity %q cannot be deleted on one platform, the identity's accounts on the others will wait for that: %v.",
+			removal.Identity, err))
+	}
+}
