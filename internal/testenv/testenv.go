@@ -27,6 +27,7 @@ type Servers struct {
 	PostgreSQL PostgreSQL `json:"postgresql"`
 	Vault      Vault      `json:"vault"`
 	SCIM       SCIM       `json:"scim"`
+	MySQL      MySQL      `json:"mysql"`
 	CLI        CLI        `json:"cli"`
 }
 
@@ -53,6 +54,17 @@ type Vault struct {
 type SCIM struct {
 	URL   string `json:"url,omitempty"`
 	Token string `json:"token,omitempty"`
+}
+
+// MySQL is a MariaDB server whose administrator may do everything. It speaks TLS with a certificate for 127.0.0.1 and
+// localhost that CAFile has signed. LogFile is its general log, with every statement.
+type MySQL struct {
+	Host     string `json:"host,omitempty"`
+	Port     int    `json:"port,omitempty"`
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
+	LogFile  string `json:"log_file,omitempty"`
+	CAFile   string `json:"ca_file,omitempty"`
 }
 
 // CLI holds paths of the command-line programs that the acceptance tests drive.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -61,29 +60,12 @@ func pgBin() (string, error) {
 	return filepath.Dir(newest), nil
 }
 
-// pgUser is whom the server runs as. It refuses to run as root.
-func pgUser() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil // No change of user.
-	}
-	account, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, err
-	}
-	uid, errUID := strconv.ParseUint(account.Uid, 10, 32)
-	gid, errGID := strconv.ParseUint(account.Gid, 10, 32)
-	if err := errors.Join(errUID, errGID); err != nil {
-		return nil, err
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
-}
-
 func (postgresql) start(_ context.Context, p *place, all *testenv.Servers) error {
 	bin, err := pgBin()
 	if err != nil {
 		return err
 	}
-	account, err := pgUser()
+	account, err := systemUser("postgres")
 	if err != nil {
 		return err
 	}
@@ -119,35 +101,14 @@ func (postgresql) start(_ context.Context, p *place, all *testenv.Servers) error
 
 // pgPrepare makes the directory of the server's user, with the certificate and the administrator's first password.
 func pgPrepare(home string, account *syscall.Credential, server testenv.PostgreSQL) error {
-	if err := os.Mkdir(home, 0o700); err != nil {
+	if err := serverHome(home, account, server.CAFile, server.Host); err != nil {
 		return err
 	}
-	authority, certificate, key, err := newCertificate(server.Host, "localhost")
-	if err != nil {
+	password := filepath.Join(home, "password")
+	if err := os.WriteFile(password, []byte(server.Password+"\n"), 0o600); err != nil || account == nil {
 		return err
 	}
-	files := map[string][]byte{
-		"server.crt": certificate,
-		"server.key": key,
-		"password":   []byte(server.Password + "\n"),
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(home, name), content, 0o600); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(server.CAFile, authority, 0o644); err != nil {
-		return err
-	}
-	if account == nil {
-		return nil
-	}
-	return filepath.WalkDir(home, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, int(account.Uid), int(account.Gid))
-	})
+	return os.Lchown(password, int(account.Uid), int(account.Gid))
 }
 
 func pgSettings(home string, port int) []string {
