@@ -30,7 +30,8 @@ type StatusError struct {
 	// Body is the whole answer if it is JSON, for drivers that know its shape. It never becomes part of the message.
 	Body []byte
 
-	token secret.Value
+	throttled bool
+	token     secret.Value
 }
 
 func (e *StatusError) Error() string {
@@ -95,7 +96,7 @@ func sameHostOnly(next *http.Request, via []*http.Request) error {
 func newStatusError(request Request, answer *http.Response, body []byte, token string) *StatusError {
 	e := &StatusError{
 		Method: request.Method, Path: request.Path, Status: answer.StatusCode,
-		RetryAfter: retryAfter(answer.Header), token: secret.New(token),
+		RetryAfter: retryAfter(answer.Header), throttled: throttled(answer.StatusCode, answer.Header), token: secret.New(token),
 	}
 	name, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if name == "application/json" || strings.HasSuffix(name, "+json") {
@@ -112,9 +113,14 @@ func detailOf(body []byte) string {
 		Description json.RawMessage `json:"error_description"`
 		Error       json.RawMessage `json:"error"`
 		Title       json.RawMessage `json:"title"`
+		Errors      json.RawMessage `json:"errors"`
 	}
 	if json.Unmarshal(body, &known) != nil {
 		return ""
+	}
+	var list []string
+	if json.Unmarshal(known.Errors, &list) == nil && len(list) > 0 {
+		return short(strings.Join(list, "; "))
 	}
 	for _, raw := range []json.RawMessage{known.Detail, known.Message, known.Description, known.Error, known.Title} {
 		var text string
@@ -168,7 +174,7 @@ func (e *StatusError) Code() driver.Code {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
 		return driver.Unauthenticated
 	case http.StatusForbidden:
-		if e.RetryAfter > 0 {
+		if e.throttled {
 			return driver.RateLimited
 		}
 		return driver.PermissionDenied

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -135,6 +136,56 @@ func TestRetryAfterIsHandedOn(t *testing.T) {
 }
 
 // TestNoWaitBeyondTheDeadline wants the platform's answer, not "deadline exceeded".
+// TestThrottling has the ways in which platforms say "not now", and a refusal that looks like one of them.
+func TestThrottling(t *testing.T) {
+	t.Parallel()
+	inAnHour := strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)
+	for _, c := range []struct {
+		name     string
+		status   int
+		header   map[string]string
+		want     driver.Code
+		wait     time.Duration
+		requests int32
+	}{
+		{"429 with a time to wait", 429, map[string]string{"Retry-After": "77"}, driver.RateLimited, 77 * time.Second, 1},
+		{"429 without", 429, nil, driver.RateLimited, 0, 3},
+		{"429 with an unreadable time", 429, map[string]string{"Retry-After": "soon"}, driver.RateLimited, 0, 3},
+		{"429 with the time of a new quota", 429, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": inAnHour},
+			driver.RateLimited, time.Hour, 1},
+		{"403 with a time to wait", 403, map[string]string{"Retry-After": "60"}, driver.RateLimited, time.Minute, 1},
+		{"403 with a used-up quota", 403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": inAnHour},
+			driver.RateLimited, time.Hour, 1},
+		{"403 with a quota that begins anew in seconds", 403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "90"},
+			driver.RateLimited, 90 * time.Second, 1},
+		{"403 with a quota that has begun anew", 403, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1700000000"},
+			driver.RateLimited, 0, 3},
+		{"a refusal with quota left", 403, map[string]string{"X-RateLimit-Remaining": "4999", "X-RateLimit-Reset": inAnHour},
+			driver.PermissionDenied, 0, 1},
+		{"a refusal", 403, nil, driver.PermissionDenied, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var requests atomic.Int32
+			server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				requests.Add(1)
+				for name, value := range c.header {
+					w.Header().Set(name, value)
+				}
+				w.WriteHeader(c.status)
+			})
+			_, err := get(t, client(t, rest.Config{BaseURL: server.URL}))
+			wantCode(t, err, c.want)
+			if got := rest.Classify(err).RetryAfter; got > c.wait || got < c.wait-time.Minute/2 {
+				t.Errorf("the wait is %v, want about %v", got, c.wait)
+			}
+			if got := requests.Load(); got != c.requests {
+				t.Errorf("%d requests, want %d", got, c.requests)
+			}
+		})
+	}
+}
+
 func TestNoWaitBeyondTheDeadline(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "9")

@@ -34,14 +34,11 @@ func checkRetry(ctx context.Context, answer *http.Response, err error) (bool, er
 	}
 	wait := retryAfter(answer.Header)
 	switch answer.StatusCode {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-	case http.StatusForbidden:
-		// Some platforms throttle with 403; the wait is what tells it from a refusal.
-		if wait == 0 {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	default:
+		if !throttled(answer.StatusCode, answer.Header) {
 			return false, nil
 		}
-	default:
-		return false, nil
 	}
 	return wait <= longestRetryAfter && fits(ctx, max(wait, retryWaitMax)), nil
 }
@@ -66,7 +63,23 @@ func backoff(low, high time.Duration, attempt int, answer *http.Response) time.D
 	return min(low<<attempt, high)
 }
 
-// retryAfter reads the header in both of its forms; 0 if it is absent, unreadable or in the past.
+// throttled reports whether an answer says "not now" rather than "no". Some platforms, GitHub first among them, throttle
+// with 403: a time to wait, or a quota that is used up, tells it from a refusal
+// (https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
+func throttled(status int, header http.Header) bool {
+	switch status {
+	case http.StatusTooManyRequests:
+		return true
+	case http.StatusForbidden:
+		return retryAfter(header) > 0 || quotaUsedUp(header)
+	}
+	return false
+}
+
+func quotaUsedUp(header http.Header) bool { return header.Get("X-RateLimit-Remaining") == "0" }
+
+// retryAfter is how long the platform asks to wait: the Retry-After header in both of its forms, or else the time at which
+// a quota that is used up begins anew. It is 0 if there is none, or if it is unreadable or in the past.
 func retryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
@@ -75,5 +88,17 @@ func retryAfter(header http.Header) time.Duration {
 	if at, err := http.ParseTime(text); err == nil {
 		return max(0, time.Until(at))
 	}
+	if reset, err := strconv.ParseInt(header.Get("X-RateLimit-Reset"), 10, 64); err == nil && quotaUsedUp(header) {
+		return max(0, untilReset(reset))
+	}
 	return 0
+}
+
+// untilReset reads X-RateLimit-Reset, which is a time in seconds since 1970, or with some platforms a number of seconds.
+func untilReset(reset int64) time.Duration {
+	const longestWait = 366 * 24 * 60 * 60
+	if reset <= longestWait {
+		return time.Duration(reset) * time.Second
+	}
+	return time.Until(time.Unix(reset, 0))
 }
