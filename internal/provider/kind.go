@@ -36,6 +36,7 @@ import (
 var kinds = sync.OnceValue(func() []kind {
 	return []kind{
 		mysqlKind(),
+		oauthClientKind(),
 		postgresqlKind(),
 		sandboxKind(),
 		scimKind(),
@@ -134,7 +135,7 @@ func (k kind) blocks(ctx context.Context, config tfsdk.Config, diags *diag.Diagn
 
 // config turns a block into what the fleet needs. A block that holds an unknown value gives a platform that cannot be
 // opened yet.
-func (k kind) config(ctx context.Context, b platformBlock, diags *diag.Diagnostics) fleet.Config {
+func (k kind) config(ctx context.Context, b platformBlock, later *fleetLater, diags *diag.Diagnostics) fleet.Config {
 	config := fleet.Config{Name: b.name.ValueString(), Spec: k.spec}
 	if !whollyKnown(ctx, b.object) {
 		return config
@@ -154,7 +155,7 @@ func (k kind) config(ctx context.Context, b platformBlock, diags *diag.Diagnosti
 	if set, ok := attributes["previous_targets"].(types.Set); ok {
 		config.PreviousTargets = knownStrings(set.Elements())
 	}
-	reader := &blockReader{platformBlock: b, spec: k.spec, diags: diags}
+	reader := &blockReader{platformBlock: b, spec: k.spec, later: later, diags: diags}
 	config.Open = k.open(ctx, reader)
 	config.Spec, config.Secrets = reader.spec, reader.secrets
 	return config
@@ -169,7 +170,9 @@ func whollyKnown(ctx context.Context, v attr.Value) bool {
 type blockReader struct {
 	platformBlock
 	// spec starts as the kind's; a dialect may refine it.
-	spec    driver.Spec
+	spec driver.Spec
+	// later gives kinds that need another platform the way to it.
+	later   *fleetLater
 	diags   *diag.Diagnostics
 	secrets []secret.Value
 }

@@ -140,9 +140,10 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 			"The stack's name marks accounts on the platforms, so it must be known when planning. Write it as a constant or a variable.")
 	}
 	var configs []fleet.Config
+	later := &fleetLater{}
 	for _, k := range kinds() {
 		for _, b := range k.blocks(ctx, req.Config, &resp.Diagnostics) {
-			config := k.config(ctx, b, &resp.Diagnostics)
+			config := k.config(ctx, b, later, &resp.Diagnostics)
 			config.Watch = p.watch
 			configs = append(configs, config)
 		}
@@ -159,6 +160,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		removals:   newPlannedRemovals(),
 		now:        p.now,
 	}
+	later.fleet = data.fleet
 	resp.ResourceData = data
 	resp.EphemeralResourceData = data
 }

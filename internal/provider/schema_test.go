@@ -190,7 +190,7 @@ func TestModels(t *testing.T) {
 		var diags diag.Diagnostics
 		name := types.StringValue("p")
 		object := nullObject(t, blockType(t, k.spec.Kind), map[string]attr.Value{"name": name})
-		config := k.config(t.Context(), platformBlock{path.Root(k.spec.Kind).AtListIndex(0), object, name}, &diags)
+		config := k.config(t.Context(), platformBlock{path.Root(k.spec.Kind).AtListIndex(0), object, name}, &fleetLater{}, &diags)
 		for _, d := range diags {
 			if d.Summary() == "Value Conversion Error" {
 				t.Errorf("%s: %s", k.spec.Kind, d.Detail())
@@ -202,7 +202,7 @@ func TestModels(t *testing.T) {
 		// What is not known yet cannot be opened yet, and is no error.
 		diags = nil
 		unknown := nullObject(t, blockType(t, k.spec.Kind), map[string]attr.Value{"name": name, "max_concurrency": types.Int64Unknown()})
-		config = k.config(t.Context(), platformBlock{path.Root(k.spec.Kind).AtListIndex(0), unknown, name}, &diags)
+		config = k.config(t.Context(), platformBlock{path.Root(k.spec.Kind).AtListIndex(0), unknown, name}, &fleetLater{}, &diags)
 		if config.Open != nil || len(diags) > 0 {
 			t.Errorf("%s, not known: %+v, %v", k.spec.Kind, config, diags)
 		}

@@ -28,6 +28,7 @@ type Servers struct {
 	Vault      Vault      `json:"vault"`
 	SCIM       SCIM       `json:"scim"`
 	MySQL      MySQL      `json:"mysql"`
+	OAuth      OAuth      `json:"oauth"`
 	CLI        CLI        `json:"cli"`
 }
 
@@ -65,6 +66,14 @@ type MySQL struct {
 	Password string `json:"password,omitempty"`
 	LogFile  string `json:"log_file,omitempty"`
 	CAFile   string `json:"ca_file,omitempty"`
+}
+
+// OAuth is an authorization server with dynamic client registration (RFC 7591, RFC 7592), which asks for the initial access
+// token. Beside tickets:read and tickets:write it knows the scopes test:000#read to test:199#read: Scopes of them.
+type OAuth struct {
+	Issuer             string `json:"issuer,omitempty"`
+	InitialAccessToken string `json:"initial_access_token,omitempty"`
+	Scopes             int    `json:"scopes,omitempty"`
 }
 
 // CLI holds paths of the command-line programs that the acceptance tests drive.

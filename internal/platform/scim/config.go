@@ -4,9 +4,7 @@
 package scim
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -80,7 +78,7 @@ type Driver struct {
 	// membersSeen is set once a list of groups came with members: then a group that a list shows without them is empty.
 	membersSeen atomic.Bool
 	// locks serialises our own changes of one resource: services lose concurrent changes of one group.
-	locks keyedLocks
+	locks rest.Locks
 }
 
 // Open makes a driver. It does no network I/O.
@@ -158,20 +156,4 @@ func checkName(name string) error {
 		return fmt.Errorf("it has %d characters; use at most %d", n, maxNameLength)
 	}
 	return nil
-}
-
-// keyedLocks is one lock per key. Waiting for one ends with the context.
-type keyedLocks struct {
-	locks sync.Map
-}
-
-func (l *keyedLocks) lock(ctx context.Context, key string) (unlock func(), err error) {
-	held, _ := l.locks.LoadOrStore(key, make(chan struct{}, 1))
-	turn := held.(chan struct{}) //nolint:forcetypeassert // Nothing else is stored.
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

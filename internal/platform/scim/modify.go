@@ -167,7 +167,7 @@ func (d *Driver) modify(ctx context.Context, path string, edits []edit) error {
 	if len(edits) == 0 {
 		return nil
 	}
-	unlock, err := d.locks.lock(ctx, path)
+	unlock, err := d.locks.Lock(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ var (
 	SCIM = Program{
 		Name: "scim", Version: "1.3.5", Dir: "tools/testbed/scim", File: "server.mjs",
 	}
+	OAuth = Program{
+		Name: "oauth", Version: "9.13.3", Dir: "tools/testbed/oauth", File: "server.mjs",
+	}
 	GolangciLint = Program{
 		Name: "golangci-lint", Version: "2.12.0", Dir: "tools/lint",
 		Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", File: "golangci-lint",
@@ -67,7 +70,7 @@ var (
 
 // All lists every program.
 func All() []Program {
-	return []Program{Vault, TerraformNew, OpenTofu, SCIM, GolangciLint, TFPluginDocs}
+	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, GolangciLint, TFPluginDocs}
 }
 
 // Path returns the path of the built program. It builds it first if the cache does not have it, which takes seconds to

@@ -132,7 +132,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // Secrets returns every secret that the client was configured with, for redaction.
 func (c *Client) Secrets() []secret.Value { return c.auth.secrets() }
 
-// Request is one request. Body is encoded as JSON; nil sends none.
+// Request is one request. Body is encoded as JSON; nil sends none. Form, if set, is sent form-encoded instead.
 type Request struct {
 	Method string
 	// Path is appended to the base URL. It is already escaped: build it from url.PathEscape.
@@ -141,6 +141,7 @@ type Request struct {
 	// Header is added to what the client sets itself.
 	Header http.Header
 	Body   any
+	Form   url.Values
 	// Idempotent allows a repetition of a method that is not idempotent by itself (POST, PATCH).
 	Idempotent bool
 }
@@ -206,13 +207,9 @@ func (c *Client) build(ctx context.Context, request Request, token string) (*ret
 	if len(request.Query) > 0 {
 		target += "?" + request.Query.Encode()
 	}
-	var body any
-	if request.Body != nil {
-		encoded, err := encode(request.Body)
-		if err != nil {
-			return nil, fmt.Errorf("encoding the request: %w", err)
-		}
-		body = encoded
+	body, contentType, err := c.bodyOf(request)
+	if err != nil {
+		return nil, err
 	}
 	idempotent := request.Idempotent || isIdempotent(request.Method)
 	ctx = context.WithValue(ctx, idempotentKey{}, idempotent)
@@ -225,7 +222,7 @@ func (c *Client) build(ctx context.Context, request Request, token string) (*ret
 	}
 	r.Header.Set("Accept", c.mediaType)
 	if body != nil {
-		r.Header.Set("Content-Type", c.mediaType)
+		r.Header.Set("Content-Type", contentType)
 	}
 	if c.userAgent != "" {
 		r.Header.Set("User-Agent", c.userAgent)
@@ -234,6 +231,21 @@ func (c *Client) build(ctx context.Context, request Request, token string) (*ret
 		r.Header.Set("Authorization", token)
 	}
 	return r, nil
+}
+
+// bodyOf encodes what is sent; nil if nothing is.
+func (c *Client) bodyOf(request Request) (body any, contentType string, err error) {
+	switch {
+	case request.Form != nil:
+		return []byte(request.Form.Encode()), "application/x-www-form-urlencoded", nil
+	case request.Body != nil:
+		encoded, err := encode(request.Body)
+		if err != nil {
+			return nil, "", fmt.Errorf("encoding the request: %w", err)
+		}
+		return encoded, c.mediaType, nil
+	}
+	return nil, "", nil
 }
 
 // encode leaves '<', '>' and '&' as they are: some platforms store the escapes that encoding/json prefers as text.

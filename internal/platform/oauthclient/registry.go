@@ -1,0 +1,193 @@
+package oauthclient
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+// Registry is a secret store that says which one it is. All its errors are *driver.Error.
+type Registry interface {
+	driver.SecretStore
+	// ID is the store's own stable id (driver.Target.ID).
+	ID(ctx context.Context) (string, error)
+}
+
+// The fields of a client's entry. An administrator who wants a client to be adopted writes the first three.
+const (
+	fieldClientID = "client_id"
+	fieldURI      = "registration_client_uri"
+	fieldToken    = "registration_access_token"
+	// fieldLabel is the label of the client secret: the server has no place for it.
+	fieldLabel = "client_secret_label"
+	// fieldState is stateRemoving from shortly before the client is deleted.
+	fieldState = "state"
+	// fieldChanging is the time until which one run has the client to itself.
+	fieldChanging = "changing_until"
+)
+
+const stateRemoving = "removing"
+
+// A run that was killed while it changed a client holds it for claimTime at most. The others wait for claimWait, asking
+// every claimPoll.
+const (
+	claimTime = time.Minute
+	claimWait = 10 * time.Second
+	claimPoll = 20 * time.Millisecond
+)
+
+// entry is what the registry holds of one client.
+type entry struct {
+	name, clientID, uri, label string
+	token                      secret.Value
+	removing                   bool
+	changing                   time.Time
+	version                    int64
+}
+
+func (e entry) ref() nhi.Ref { return nhi.Ref{Name: e.name, ID: e.clientID} }
+
+func (d *Driver) entryPath(name string) string { return d.config.RegistryPath + "/" + name }
+
+// lookup reads the entry that ref means, NotFound if there is none. An entry of another client id means that the client
+// with ref's id is none of this platform any more.
+func (d *Driver) lookup(ctx context.Context, ref nhi.Ref) (entry, error) {
+	if err := checkName(ref.Name); err != nil {
+		return entry{}, driver.Errorf(driver.Invalid, "%q cannot be the name of a client: %w", ref.Name, err)
+	}
+	stored, err := d.config.Registry.GetSecret(ctx, d.entryPath(ref.Name))
+	if driver.CodeOf(err) == driver.NotFound {
+		return entry{}, driver.Errorf(driver.NotFound, "the registry has no client %q", ref.Name)
+	}
+	if err != nil {
+		return entry{}, storeError("reading the registry", err)
+	}
+	field := func(name string) string { return stored.Fields[name].Reveal() }
+	e := entry{
+		name: ref.Name, clientID: field(fieldClientID), uri: field(fieldURI), label: field(fieldLabel),
+		token: stored.Fields[fieldToken], removing: field(fieldState) == stateRemoving, version: stored.Version,
+	}
+	if e.clientID == "" || e.uri == "" || e.token.IsZero() {
+		return entry{}, driver.Errorf(driver.Invalid, "the registry's entry %s lacks one of %s, %s and %s: complete or remove it",
+			d.entryPath(ref.Name), fieldClientID, fieldURI, fieldToken)
+	}
+	if text := field(fieldChanging); text != "" {
+		if e.changing, err = time.Parse(time.RFC3339, text); err != nil {
+			return entry{}, driver.Errorf(driver.Invalid, "the registry's entry %s has a %s that is no time", d.entryPath(ref.Name), fieldChanging)
+		}
+	}
+	if ref.ID != "" && ref.ID != e.clientID {
+		return entry{}, driver.Errorf(driver.NotFound, "the registry holds another client as %q: %s", ref.Name, e.clientID)
+	}
+	return e, nil
+}
+
+// save writes the entry if it is still the version that was read, and notes the new version. Otherwise Conflict.
+func (d *Driver) save(ctx context.Context, e *entry) error {
+	fields := map[string]secret.Value{
+		fieldClientID: secret.New(e.clientID), fieldURI: secret.New(e.uri), fieldToken: e.token,
+	}
+	if e.label != "" {
+		fields[fieldLabel] = secret.New(e.label)
+	}
+	if e.removing {
+		fields[fieldState] = secret.New(stateRemoving)
+	}
+	if !e.changing.IsZero() {
+		fields[fieldChanging] = secret.New(e.changing.UTC().Format(time.RFC3339))
+	}
+	version, err := d.config.Registry.PutSecret(ctx, d.entryPath(e.name), driver.StoredSecret{Fields: fields, Version: e.version})
+	if err != nil {
+		return storeError("writing the registry", err)
+	}
+	e.version = version
+	return nil
+}
+
+// claim is a client that this run has to itself: RFC 7592 replaces a registration whole and has nothing to detect that
+// another run did so meanwhile. It ends with release or drop.
+type claim struct {
+	entry
+	driver *Driver
+	unlock func()
+}
+
+func (d *Driver) claim(ctx context.Context, ref nhi.Ref) (*claim, error) {
+	unlock, err := d.locks.Lock(ctx, ref.Name)
+	if err != nil {
+		return nil, err
+	}
+	e, err := d.claimEntry(ctx, ref)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return &claim{entry: e, driver: d, unlock: unlock}, nil
+}
+
+// release writes the entry as it is now, also after ctx has ended: the token in it may be a new one.
+func (c *claim) release(ctx context.Context) error {
+	defer c.unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimWait)
+	defer cancel()
+	c.changing = time.Time{}
+	return c.driver.save(ctx, &c.entry)
+}
+
+// drop removes the entry of a client that is gone.
+func (c *claim) drop(ctx context.Context) error {
+	defer c.unlock()
+	return c.driver.forget(ctx, c.name)
+}
+
+func (d *Driver) claimEntry(ctx context.Context, ref nhi.Ref) (entry, error) {
+	for end := time.Now().Add(claimWait); ; {
+		e, err := d.lookup(ctx, ref)
+		if err != nil {
+			return entry{}, err
+		}
+		if now := time.Now(); now.After(e.changing) {
+			e.changing = now.Add(claimTime)
+			if err = d.save(ctx, &e); driver.CodeOf(err) != driver.Conflict {
+				return e, err
+			}
+		}
+		if time.Now().After(end) {
+			return entry{}, driver.Errorf(driver.Conflict, "another run is changing client %q, or was killed while it did: "+
+				"it is free again at %s", ref.Name, e.changing.Format(time.RFC3339))
+		}
+		if err := pause(ctx); err != nil {
+			return entry{}, err
+		}
+	}
+}
+
+// pause waits for claimPoll.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(claimPoll):
+		return nil
+	}
+}
+
+// forget removes the entry.
+func (d *Driver) forget(ctx context.Context, name string) error {
+	if err := d.config.Registry.RemoveSecret(ctx, d.entryPath(name)); err != nil {
+		return storeError("removing from the registry", err)
+	}
+	return nil
+}
+
+// storeError keeps the code of a secret store's error, but for NotFound: what is missing there says nothing of a client.
+func storeError(doing string, err error) error {
+	if driver.CodeOf(err) == driver.NotFound {
+		return driver.Errorf(driver.Unknown, "%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
