@@ -33,6 +33,13 @@ type Sweeper interface {
 	Sweep(ctx context.Context, filter SweepFilter, page func([]nhi.Account) error) error
 }
 
+// Lister names all accounts of a platform that has no bulk read of whole accounts. A Sweeper needs none.
+type Lister interface {
+	// ListAccounts calls page once per page with accounts, in the platform's order; an ID is set where the list shows it.
+	// What it promises is what Sweep does, but for the accounts being whole.
+	ListAccounts(ctx context.Context, page func([]nhi.Ref) error) error
+}
+
 // IssueRequest asks for a new credential.
 type IssueRequest struct {
 	// Label is chosen by the caller and unique for the account. Listing shows it again (nhi.Credential.Label), so that
@@ -133,6 +140,7 @@ type Capability string
 const (
 	CanSuspend      Capability = "suspend"
 	CanSweep        Capability = "sweep"
+	CanList         Capability = "list"
 	CanIssue        Capability = "issue"
 	CanVerify       Capability = "verify"
 	CanEndSessions  Capability = "end_sessions"
@@ -153,6 +161,8 @@ func Capabilities(d Driver) []Capability {
 	add(CanSuspend, ok)
 	_, ok = d.(Sweeper)
 	add(CanSweep, ok)
+	_, ok = d.(Lister)
+	add(CanList, ok)
 	_, ok = d.(Issuer)
 	add(CanIssue, ok)
 	_, ok = d.(Verifier)

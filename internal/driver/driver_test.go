@@ -119,6 +119,7 @@ type able struct {
 	driver.Driver
 	driver.Suspender
 	driver.Sweeper
+	driver.Lister
 	driver.Issuer
 	driver.Verifier
 	driver.SessionEnder
@@ -129,8 +130,8 @@ type able struct {
 
 func TestCapabilities(t *testing.T) {
 	all := []driver.Capability{
-		driver.CanSuspend, driver.CanSweep, driver.CanIssue, driver.CanVerify, driver.CanEndSessions, driver.CanStoreSecrets,
-		driver.CanMintTokens, driver.CanExplain,
+		driver.CanSuspend, driver.CanSweep, driver.CanList, driver.CanIssue, driver.CanVerify, driver.CanEndSessions,
+		driver.CanStoreSecrets, driver.CanMintTokens, driver.CanExplain,
 	}
 	if diff := cmp.Diff(all, driver.Capabilities(able{})); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)

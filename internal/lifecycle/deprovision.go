@@ -66,11 +66,16 @@ func remove(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
 
 // suspend closes every way in and keeps the account with its mark, so that a later run recognises it.
 func suspend(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
-	can := conn.Platform().Abilities()
-	if !can.Suspend {
+	if !conn.Platform().Abilities().Suspend {
 		return fmt.Errorf("platform %q cannot suspend accounts, so on_destroy = \"suspend\" cannot be kept for account %q; "+
 			"set on_destroy = \"delete\"", conn.Platform().Name(), account.Name)
 	}
+	return cutOff(ctx, conn, account)
+}
+
+// cutOff closes every way in that the platform knows of, and reads back that it is closed.
+func cutOff(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
+	can := conn.Platform().Abilities()
 	if err := tolerant(ctx, conn, account.Ref, reconcile.Deprovision(account, can, true)); err != nil {
 		return err
 	}
@@ -78,7 +83,7 @@ func suspend(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
 	if err != nil {
 		return fmt.Errorf("reading back that the account is suspended: %w", err)
 	}
-	if now.Status != nhi.Suspended || can.Issue && len(now.Credentials) > 0 {
+	if can.Suspend && now.Status != nhi.Suspended || can.Issue && len(now.Credentials) > 0 {
 		return fmt.Errorf("platform %q accepted the suspension of account %q, but it is %s with %d credentials",
 			conn.Platform().Name(), account.Name, now.Status, len(now.Credentials))
 	}

@@ -315,26 +315,6 @@ func DeleteGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlement
 	return UpdateGrant(ctx, f, g, shown, targets)
 }
 
-// ReadAll returns everything that the accounts of an identity hold, for an import: on the given platforms, or where the
-// identity has an account.
-func ReadAll(ctx context.Context, f *fleet.Fleet, identity string, names map[string]string) (map[string]Record, Entitlements, Problems) {
-	records, problems := Locate(ctx, f, identity, names)
-	held := newCollected[[]nhi.Entitlement]()
-	problems = append(problems, each(records, func(platform string, r Record) error {
-		conn, err := connect(ctx, f, platform, r.Target)
-		if err != nil {
-			return err
-		}
-		account, err := conn.Read(ctx, r.ref())
-		if err != nil {
-			return err
-		}
-		held.set(platform, account.Entitlements)
-		return nil
-	})...)
-	return records, held.m, problems
-}
-
 // Target returns the id of the system behind a platform, and what our admin account lacks there to change anything.
 func Target(ctx context.Context, f *fleet.Fleet, platform string) (id string, lacking []string, err error) {
 	conn, err := connect(ctx, f, platform, "")

@@ -228,8 +228,9 @@ func DeleteIdentity(ctx context.Context, f *fleet.Fleet, id Identity, recorded m
 }
 
 // Locate finds the accounts of an identity for an import: on the platforms that names gives, by that name; on all
-// others by our mark, or by the identity's own name if nobody marked that account.
-func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[string]string) (map[string]Record, Problems) {
+// others by our mark, or by the identity's own name if nobody marked that account. The accounts are whole.
+func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[string]string,
+) (map[string]Record, map[string]nhi.Account, Problems) {
 	platforms := make(map[string]string)
 	for _, platform := range f.Names() {
 		platforms[platform] = names[platform]
@@ -238,7 +239,7 @@ func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[stri
 		platforms[platform] = name
 	}
 	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
-	found := newCollected[Record]()
+	found, accounts := newCollected[Record](), newCollected[nhi.Account]()
 	problems := each(platforms, func(platform, name string) error {
 		if len(names) > 0 && name == "" {
 			return nil // the import names its platforms: only those
@@ -261,14 +262,15 @@ func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[stri
 			return err
 		}
 		found.set(platform, record(conn, account))
+		accounts.set(platform, account)
 		return nil
 	})
-	return found.m, problems
+	return found.m, accounts.m, problems
 }
 
 func locate(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, name string) (nhi.Account, error) {
 	if name != "" {
-		return conn.ReadNow(ctx, nhi.Ref{Name: name})
+		return conn.Read(ctx, nhi.Ref{Name: name})
 	}
 	account, err := conn.FindMarked(ctx, mark)
 	if code := driver.CodeOf(err); err != nil && (code == driver.NotFound || code == driver.Unsupported) {

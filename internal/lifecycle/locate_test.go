@@ -57,7 +57,7 @@ func TestLocate(t *testing.T) {
 			w := newWorld()
 			test.prepare(w)
 			before := w.snapshot()
-			records, problems := lifecycle.Locate(t.Context(), w.fleet(), "billing", test.names)
+			records, _, problems := lifecycle.Locate(t.Context(), w.fleet(), "billing", test.names)
 			got := map[string]string{}
 			for platform, r := range records {
 				got[platform] = r.Name
@@ -75,17 +75,17 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-func TestReadAll(t *testing.T) {
+func TestLocateReadsWhole(t *testing.T) {
 	w := newWorld()
 	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Entitlements: roles("x", "y")})
 	w.c.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
-	records, held, problems := lifecycle.ReadAll(t.Context(), w.fleet(), "billing", nil)
+	records, accounts, problems := lifecycle.Locate(t.Context(), w.fleet(), "billing", nil)
 	must(t, problems)
 	if diff := cmp.Diff([]string{"a", "c"}, names(records)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(lifecycle.Entitlements{"a": roles("x", "y"), "c": nil}, held); diff != "" {
-		t.Errorf("held (-want +got):\n%s", diff)
+	if diff := cmp.Diff(roles("x", "y"), accounts["a"].Entitlements); diff != "" || len(accounts) != 2 || len(accounts["c"].Entitlements) > 0 {
+		t.Errorf("accounts %+v (-want +got):\n%s", accounts, diff)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -24,7 +23,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
-	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
 var (
@@ -55,8 +53,15 @@ func (r *grantResource) Configure(_ context.Context, req resource.ConfigureReque
 
 func (r *grantResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
 	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
-		"identity": identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
+		"identity":  identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
+		accountsKey: accountsIdentityAttribute(),
 	}}
+}
+
+// grantIdentity is the resource identity. In state it is the identity's name alone.
+type grantIdentity struct {
+	Identity types.String `tfsdk:"identity"`
+	Accounts types.List   `tfsdk:"accounts"`
 }
 
 func (r *grantResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -242,40 +247,6 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.record(left, true)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
-}
-
-// ImportState reads everything that the identity's accounts hold. It changes nothing on any platform.
-func (r *grantResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	defer guard(&resp.Diagnostics)
-	name, given := importTarget(ctx, req, "identity", &resp.Diagnostics)
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	var state grantModel
-	records, held, problems := lifecycle.ReadAll(ctx, r.data.fleet, name, given)
-	state.report("import", problems, &resp.Diagnostics)
-	maps.DeleteFunc(held, func(platform string, es []nhi.Entitlement) bool { return len(es) == 0 && given[platform] == "" })
-	if len(held) == 0 && len(problems) == 0 {
-		resp.Diagnostics.AddError("Nothing to import", fmt.Sprintf(
-			"No account of identity %q on the configured platforms (%s) holds an entitlement.", name, strings.Join(r.data.fleet.Names(), ", ")))
-	}
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	names, targets := make(map[string]string), make(map[string]string)
-	for _, platform := range slices.Sorted(maps.Keys(records)) {
-		if records[platform].Name != name {
-			names[platform] = records[platform].Name
-		}
-		if _, ok := held[platform]; ok {
-			targets[platform] = records[platform].Target
-		}
-	}
-	resp.Diagnostics.Append(setAll(ctx, &resp.State, map[string]attr.Value{
-		"identity": identityReference(name, names), "entitlements": entitlementsValue(held), "exclusive": types.BoolValue(true),
-		"targets": stringMap(targets), "status": types.StringValue(grantActive), "pending": stringList(nil),
-	})...)
-	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), name)...)
 }
 
 // accountIDsKey holds in private state the platforms' ids of the accounts that the grant is about.

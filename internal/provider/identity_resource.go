@@ -56,8 +56,23 @@ func (r *identityResource) Configure(_ context.Context, req resource.ConfigureRe
 
 func (r *identityResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
 	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
-		"name": identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
+		"name":      identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
+		accountsKey: accountsIdentityAttribute(),
+		"kind": identityschema.StringAttribute{
+			OptionalForImport: true, Description: "For an import: the kind, which no platform knows. Not kept in state.",
+		},
+		"owner": identityschema.StringAttribute{
+			OptionalForImport: true, Description: "For an import: the owner, whom no platform knows. Not kept in state.",
+		},
 	}}
+}
+
+// identityIdentity is the resource identity. In state it is the name alone; the rest says what an import is to find.
+type identityIdentity struct {
+	Name     types.String `tfsdk:"name"`
+	Accounts types.List   `tfsdk:"accounts"`
+	Kind     types.String `tfsdk:"kind"`
+	Owner    types.String `tfsdk:"owner"`
 }
 
 func (r *identityResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
@@ -74,11 +89,16 @@ func (r *identityResource) Schema(ctx context.Context, _ resource.SchemaRequest,
 	}
 }
 
-func identityAttributes() map[string]schema.Attribute {
-	var kindNames []string
+func identityKindNames() []string {
+	var names []string
 	for _, k := range nhi.IdentityKinds() {
-		kindNames = append(kindNames, string(k))
+		names = append(names, string(k))
 	}
+	return names
+}
+
+func identityAttributes() map[string]schema.Attribute {
+	kindNames := identityKindNames()
 	return map[string]schema.Attribute{
 		"name": schema.StringAttribute{
 			Required: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},

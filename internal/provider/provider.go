@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -28,6 +29,7 @@ var (
 	_ provider.ProviderWithValidateConfig = (*nhiProvider)(nil)
 
 	_ provider.ProviderWithEphemeralResources = (*nhiProvider)(nil)
+	_ provider.ProviderWithListResources      = (*nhiProvider)(nil)
 )
 
 type nhiProvider struct {
@@ -163,6 +165,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	later.fleet = data.fleet
 	resp.ResourceData = data
 	resp.EphemeralResourceData = data
+	resp.ListResourceData = data
 }
 
 func (p *nhiProvider) Resources(context.Context) []func() resource.Resource {
@@ -172,6 +175,11 @@ func (p *nhiProvider) Resources(context.Context) []func() resource.Resource {
 // EphemeralResources implements provider.ProviderWithEphemeralResources.
 func (p *nhiProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
 	return []func() ephemeral.EphemeralResource{newCredentialEphemeral, newTokenEphemeral}
+}
+
+// ListResources implements provider.ProviderWithListResources.
+func (p *nhiProvider) ListResources(context.Context) []func() list.ListResource {
+	return []func() list.ListResource{newIdentityList, newGrantList}
 }
 
 func (p *nhiProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

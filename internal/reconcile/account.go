@@ -123,7 +123,7 @@ func Pending(platform string, desired Desired, observed nhi.Account, can Abiliti
 	if observed.Mark.IsZero() && markKnown {
 		out = append(out, fmt.Sprintf("%s: the ownership mark of account %q is missing", platform, observed.Name))
 	}
-	if can.NativeExpiry && markKnown && !observed.ExpiresAt.Equal(desired.ExpiresAt) {
+	if can.NativeExpiry && !observed.ExpiresAt.Equal(desired.ExpiresAt) {
 		out = append(out, fmt.Sprintf("%s: account %q expires on the platform %s, not %s",
 			platform, observed.Name, expiryText(observed.ExpiresAt), expiryText(desired.ExpiresAt)))
 	}

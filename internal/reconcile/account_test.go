@@ -188,7 +188,8 @@ func TestPending(t *testing.T) {
 			`p: account "a" expires on the platform never, not 2027-06-30T00:00:00Z`, `p: the ownership mark of account "a" is missing`,
 		}},
 		{"no native expiry", bare, reconcile.Abilities{}, true, []string{`p: the ownership mark of account "a" is missing`}},
-		{"imported", bare, can, false, nil},
+		{"imported", nhi.Account{Ref: nhi.Ref{Name: "a"}, ExpiresAt: someday}, can, false, nil},
+		{"imported, ends at another time", bare, can, false, []string{`p: account "a" expires on the platform never, not 2027-06-30T00:00:00Z`}},
 	} {
 		if diff := cmp.Diff(test.want, reconcile.Pending("p", desired, test.account, test.can, test.markKnown)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)

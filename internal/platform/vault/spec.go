@@ -60,8 +60,8 @@ func Spec() driver.Spec {
 			},
 		}},
 		Capabilities: []driver.Capability{
-			driver.CanSuspend, driver.CanIssue, driver.CanVerify, driver.CanEndSessions, driver.CanStoreSecrets,
-			driver.CanMintTokens,
+			driver.CanSuspend, driver.CanList, driver.CanIssue, driver.CanVerify, driver.CanEndSessions,
+			driver.CanStoreSecrets, driver.CanMintTokens,
 		},
 		CheckAccountName: checkAccountName,
 		Settings: []driver.Setting{

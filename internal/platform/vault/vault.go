@@ -44,7 +44,7 @@ const (
 	defaultTimeout = time.Minute
 )
 
-// vaultDriver implements driver.Driver, Suspender, Issuer, Verifier, SessionEnder, SecretStore and
+// vaultDriver implements driver.Driver, Suspender, Lister, Issuer, Verifier, SessionEnder, SecretStore and
 // TokenMinter.
 type vaultDriver struct {
 	conn *connection
