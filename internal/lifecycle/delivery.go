@@ -46,6 +46,8 @@ type note struct {
 	From    int    `json:"from"`
 	To      int    `json:"to"`
 	Encoded bool   `json:"url_encoded,omitempty"`
+	// Fields are the templates of the other fields, so that whoever finds the note can deliver the same again.
+	Fields map[string]string `json:"fields"`
 	// Sum is a digest of the other fields. It is as well protected as they are.
 	Sum string `json:"sum"`
 }
@@ -72,7 +74,9 @@ func (d Delivery) content(owner note, c fresh) (driver.StoredSecret, []secret.Va
 	hide := []secret.Value{c.secret, secret.New(values[fillSecretURL])}
 	n := owner
 	n.Label, n.Credential, n.Login, n.IssuedAt = c.label, c.id, c.login, c.issuedAt
+	n.Fields = make(map[string]string, len(d.Fields))
 	for _, name := range fieldNames(d.Fields) {
+		n.Fields[name] = d.Fields[name].String()
 		text := secret.New(d.Fields[name].render(values))
 		stored.Fields[name] = text
 		if from, to, encoded, found := d.Fields[name].secretAt(values); found {

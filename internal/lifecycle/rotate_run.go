@@ -18,6 +18,8 @@ type rotationRun struct {
 	*rotationWork
 	record RotationRecord
 	clock  func() time.Time
+	// lifetime is when the platform shall end a new credential, counted from now; 0: as the settings say.
+	lifetime time.Duration
 	// issued is set once this run has made a credential, made holds it.
 	issued bool
 	made   fresh
@@ -62,8 +64,12 @@ func (r *rotationRun) issue(ctx context.Context, label string) error {
 	request := driver.IssueRequest{Label: label}
 	// The native expiry is the last resort if nobody runs the rotation any more. It leaves room for a run that comes
 	// late and a whole overlap after it.
+	lifetime := r.lifetime
 	if r.Every > 0 && r.Overlap > 0 {
-		request.ExpiresAt = now.Add(r.Every + 2*r.Overlap)
+		lifetime = r.Every + 2*r.Overlap
+	}
+	if lifetime > 0 {
+		request.ExpiresAt = now.Add(lifetime)
 	}
 	issued, err := r.conn.Issue(ctx, r.account.Ref, request)
 	if err != nil {

@@ -63,6 +63,19 @@ func ParseTemplate(text string) (Template, error) {
 	return t, nil
 }
 
+// String returns the text that ParseTemplate reads as this template.
+func (t Template) String() string {
+	var out strings.Builder
+	for _, part := range t {
+		if part.fill {
+			out.WriteString("{{" + part.text + "}}")
+		} else {
+			out.WriteString(part.text)
+		}
+	}
+	return out.String()
+}
+
 // fill returns the text of a part.
 func (p templatePart) value(values map[string]string) string {
 	if p.fill {

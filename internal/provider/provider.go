@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
@@ -30,6 +31,7 @@ var (
 
 	_ provider.ProviderWithEphemeralResources = (*nhiProvider)(nil)
 	_ provider.ProviderWithListResources      = (*nhiProvider)(nil)
+	_ provider.ProviderWithActions            = (*nhiProvider)(nil)
 )
 
 type nhiProvider struct {
@@ -166,6 +168,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	resp.ResourceData = data
 	resp.EphemeralResourceData = data
 	resp.ListResourceData = data
+	resp.ActionData = data
 }
 
 func (p *nhiProvider) Resources(context.Context) []func() resource.Resource {
@@ -180,6 +183,11 @@ func (p *nhiProvider) EphemeralResources(context.Context) []func() ephemeral.Eph
 // ListResources implements provider.ProviderWithListResources.
 func (p *nhiProvider) ListResources(context.Context) []func() list.ListResource {
 	return []func() list.ListResource{newIdentityList, newGrantList}
+}
+
+// Actions implements provider.ProviderWithActions.
+func (p *nhiProvider) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{newSuspendAction, newResumeAction, newRotateAction}
 }
 
 func (p *nhiProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }

@@ -235,7 +235,7 @@ func (d *decision) currentUsed() bool {
 func (d *decision) advance() error {
 	if d.candidate != nil {
 		d.finish(d.candidate.Label, d.stale(d.candidate.Label))
-		d.plan.Words = append(d.plan.Words, fmt.Sprintf("rotate: finish %s, which an interrupted run issued", d.candidate.Label))
+		d.plan.Words = append(d.plan.Words, fmt.Sprintf("rotate: finish %s, which an interrupted run or nhi_rotate issued", d.candidate.Label))
 		return nil
 	}
 	if why := d.due(); why != "" {
