@@ -168,10 +168,7 @@ func TestQueryAndImportAnEstate(t *testing.T) {
 	before := make(map[string]map[string]nhi.Account)
 	for _, s := range sites {
 		all = append(all, s.site)
-		for _, v := range s.env {
-			name, value, _ := strings.Cut(v, "=")
-			w.Setenv(name, value)
-		}
+		w.env = append(w.env, s.env...)
 		if before[s.name] = s.snapshot(prefix); len(before[s.name]) != s.n {
 			t.Fatalf("%s has %d accounts, want %d", s.name, len(before[s.name]), s.n)
 		}
@@ -243,10 +240,7 @@ func TestAdoptionChangesNothingButTheMark(t *testing.T) {
 		return // TestImport covers imports without a query.
 	}
 	pg, box := postgresqlSite(t, "warehouse", ""), sandboxSite(t, "company")
-	for _, v := range pg.env {
-		name, value, _ := strings.Cut(v, "=")
-		w.Setenv(name, value)
-	}
+	w.env = append(w.env, pg.env...)
 	stack, role := unique(t, "stack"), unique(t, "svc")
 	pg.foreign(role, pg.entitlements[0])
 	own := strings.ReplaceAll(role, "-", "_")
@@ -318,9 +312,35 @@ func TestIdentityOfAnOlderState(t *testing.T) {
 	if w.knowsResourceIdentity() && strings.Count(older, `"accounts": null`) != 0 {
 		t.Fatalf("state: %s", older)
 	}
+	older = strings.ReplaceAll(older, `"identity_schema_version": 1`, `"identity_schema_version": 0`)
 	w.write("terraform.tfstate", older)
 	w.Plan(exitEmpty)
 	c.holds = []int{0, 1}
 	w.Configure(c.hcl())
 	w.Apply()
+}
+
+// A rotation that state has lost is not imported: creating it takes over the credential that is in use.
+func TestRotationIsTakenOverNotImported(t *testing.T) {
+	t.Parallel()
+	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
+	r := newRotations(t, []*site{s}, store)
+	w := r.workspace(t)
+	w.Apply()
+	label := w.rotationState("warehouse").Current
+	s.issue(r.identity) // somebody's own
+	w.must(0, "state", "rm", "nhi_rotation.warehouse")
+	imports := map[string]string{"id": fmt.Sprintf("id = %q", r.identity+":warehouse")}
+	if w.knowsResourceIdentity() {
+		imports["identity"] = fmt.Sprintf("identity = { identity = %q, platform = \"warehouse\" }", r.identity)
+	}
+	for _, target := range imports {
+		w.Configure(r.hcl() + "\nimport {\n  to = nhi_rotation.warehouse\n  " + target + "\n}\n")
+		w.Plan(exitError).Has(t, "A rotation is not imported", "creating it takes over")
+	}
+	w.Configure(r.hcl())
+	w.ApplyOnly()
+	if got := w.rotationState("warehouse").Current; got != label || len(s.account(r.identity).Credentials) != 2 {
+		t.Errorf("the current credential is %s, was %s; %d credentials", got, label, len(s.account(r.identity).Credentials))
+	}
 }

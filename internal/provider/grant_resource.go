@@ -30,6 +30,8 @@ var (
 	_ resource.ResourceWithModifyPlan  = (*grantResource)(nil)
 	_ resource.ResourceWithImportState = (*grantResource)(nil)
 	_ resource.ResourceWithIdentity    = (*grantResource)(nil)
+
+	_ resource.ResourceWithUpgradeIdentity = (*grantResource)(nil)
 )
 
 const (
@@ -52,10 +54,17 @@ func (r *grantResource) Configure(_ context.Context, req resource.ConfigureReque
 }
 
 func (r *grantResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
-	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+	resp.IdentitySchema = identityschema.Schema{Version: identityVersion, Attributes: map[string]identityschema.Attribute{
 		"identity":  identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
 		accountsKey: accountsIdentityAttribute(),
 	}}
+}
+
+// UpgradeIdentity implements resource.ResourceWithUpgradeIdentity.
+func (r *grantResource) UpgradeIdentity(context.Context) map[int64]resource.IdentityUpgrader {
+	return fromNameAlone("identity", func(name types.String) any {
+		return grantIdentity{Identity: name, Accounts: types.ListNull(types.StringType)}
+	})
 }
 
 // grantIdentity is the resource identity. In state it is the identity's name alone.

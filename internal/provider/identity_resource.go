@@ -30,6 +30,8 @@ var (
 	_ resource.ResourceWithImportState    = (*identityResource)(nil)
 	_ resource.ResourceWithIdentity       = (*identityResource)(nil)
 	_ resource.ResourceWithValidateConfig = (*identityResource)(nil)
+
+	_ resource.ResourceWithUpgradeIdentity = (*identityResource)(nil)
 )
 
 // defaultTimeout bounds one operation of a resource on all its platforms together.
@@ -55,7 +57,7 @@ func (r *identityResource) Configure(_ context.Context, req resource.ConfigureRe
 }
 
 func (r *identityResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
-	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
+	resp.IdentitySchema = identityschema.Schema{Version: identityVersion, Attributes: map[string]identityschema.Attribute{
 		"name":      identityschema.StringAttribute{RequiredForImport: true, Description: "The identity's name."},
 		accountsKey: accountsIdentityAttribute(),
 		"kind": identityschema.StringAttribute{
@@ -65,6 +67,13 @@ func (r *identityResource) IdentitySchema(_ context.Context, _ resource.Identity
 			OptionalForImport: true, Description: "For an import: the owner, whom no platform knows. Not kept in state.",
 		},
 	}}
+}
+
+// UpgradeIdentity implements resource.ResourceWithUpgradeIdentity.
+func (r *identityResource) UpgradeIdentity(context.Context) map[int64]resource.IdentityUpgrader {
+	return fromNameAlone("name", func(name types.String) any {
+		return identityIdentity{Name: name, Accounts: types.ListNull(types.StringType)}
+	})
 }
 
 // identityIdentity is the resource identity. In state it is the name alone; the rest says what an import is to find.

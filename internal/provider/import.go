@@ -111,6 +111,22 @@ func accountsIdentityAttribute() identityschema.ListAttribute {
 	}
 }
 
+// identityVersion is the version of resource identities with what an import needs. Version 0 was the name alone.
+const identityVersion = 1
+
+// fromNameAlone upgrades resource identities of version 0, whose only attribute is given.
+func fromNameAlone(attribute string, full func(name types.String) any) map[int64]resource.IdentityUpgrader {
+	prior := identityschema.Schema{Attributes: map[string]identityschema.Attribute{attribute: identityschema.StringAttribute{RequiredForImport: true}}}
+	return map[int64]resource.IdentityUpgrader{0: {
+		PriorSchema: &prior,
+		IdentityUpgrader: func(ctx context.Context, req resource.UpgradeIdentityRequest, resp *resource.UpgradeIdentityResponse) {
+			var name types.String
+			resp.Diagnostics.Append(req.Identity.GetAttribute(ctx, path.Root(attribute), &name)...)
+			resp.Diagnostics.Append(resp.Identity.Set(ctx, full(name))...)
+		},
+	}}
+}
+
 // accountTexts is the reverse of parseAccounts.
 func accountTexts(records map[string]lifecycle.Record) types.List {
 	texts := make([]string, 0, len(records))

@@ -3,11 +3,13 @@ package provider
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -36,6 +38,32 @@ func TestParseImportID(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.accounts, accounts); diff != "" || name != test.name {
 			t.Errorf("%q: name %q, accounts (-want +got):\n%s", test.id, name, diff)
+		}
+	}
+}
+
+// TestAccountTexts: what a list writes into a resource identity is what an import reads, whatever the accounts are called.
+func TestAccountTexts(t *testing.T) {
+	want := map[string]string{"warehouse": "svc_billing", "ldap": "cn=a,ou=b", "sap": "T=1, old"}
+	records := make(map[string]lifecycle.Record)
+	for platform, name := range want {
+		records[platform] = lifecycle.Record{Name: name}
+	}
+	texts := accountTexts(records)
+	got, err := parseAccounts("billing", knownStrings(texts.Elements()))
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%s: %v (-want +got):\n%s", texts, err, diff)
+	}
+}
+
+func TestFirstExpiry(t *testing.T) {
+	at := time.Date(2031, 1, 31, 0, 0, 0, 5000, time.UTC)
+	for want, accounts := range map[string]map[string]nhi.Account{
+		"":                     {"a": {}, "b": {}},
+		"2031-01-31T00:00:00Z": {"a": {}, "b": {ExpiresAt: at}, "c": {ExpiresAt: at.AddDate(1, 0, 0)}},
+	} {
+		if got := firstExpiry(accounts); got.ValueString() != want || got.IsNull() != (want == "") {
+			t.Errorf("%s, want %q", got, want)
 		}
 	}
 }

@@ -81,11 +81,15 @@ func (m searchModel) search(data *providerData, diags *diag.Diagnostics) lifecyc
 		Platforms: knownStrings(m.Platforms.Elements()), ManagedBy: lifecycle.Manager(m.ManagedBy.ValueString()),
 		Name: m.Name.ValueString(), Suspended: m.Disabled.ValueBoolPointer(), Accounts: make(map[string]map[string]string),
 	}
-	if unused := durationOf(m.UnusedFor); unused > 0 {
-		s.UnusedSince = data.now().Add(-unused)
-	}
-	if age := durationOf(m.CredentialsOlderThan); age > 0 {
-		s.CredentialBefore = data.now().Add(-age)
+	for attribute, age := range map[string]struct {
+		value timetypes.GoDuration
+		since *time.Time
+	}{"unused_for": {m.UnusedFor, &s.UnusedSince}, "credentials_older_than": {m.CredentialsOlderThan, &s.CredentialBefore}} {
+		if d := durationOf(age.value); d > 0 {
+			*age.since = data.now().Add(-d)
+		} else if known(age.value) {
+			diags.AddAttributeError(path.Root(attribute), "Invalid duration", fmt.Sprintf("%s is not positive.", age.value.ValueString()))
+		}
 	}
 	for i, name := range s.Platforms {
 		_, err := data.fleet.Platform(name)

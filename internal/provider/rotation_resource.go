@@ -25,6 +25,7 @@ var (
 	_ resource.ResourceWithConfigure      = (*rotationResource)(nil)
 	_ resource.ResourceWithModifyPlan     = (*rotationResource)(nil)
 	_ resource.ResourceWithIdentity       = (*rotationResource)(nil)
+	_ resource.ResourceWithImportState    = (*rotationResource)(nil)
 	_ resource.ResourceWithValidateConfig = (*rotationResource)(nil)
 )
 
@@ -67,6 +68,14 @@ func (r *rotationResource) Schema(ctx context.Context, _ resource.SchemaRequest,
 			"timeouts": timeouts.Block(ctx, timeouts.Opts{Create: true, Read: true, Update: true, Delete: true}),
 		},
 	}
+}
+
+// ImportState refuses: an import would show the account's other credentials for revocation at once, and creating takes over
+// without that.
+func (r *rotationResource) ImportState(_ context.Context, _ resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	resp.Diagnostics.AddError("A rotation is not imported", "Declare the nhi_rotation without an import and apply: creating it takes over the "+
+		"credential that an earlier rotation of the same identity in this stack has delivered, or else issues one beside those that exist. It "+
+		"revokes none; the plan after that shows what would be.")
 }
 
 func rotationAttributes() map[string]schema.Attribute {

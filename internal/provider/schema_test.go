@@ -60,7 +60,19 @@ func TestSchema(t *testing.T) {
 	if diff := cmp.Diff([]string{"nhi_credential", "nhi_token"}, ephemerals); diff != "" {
 		t.Errorf("ephemeral resources (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff([]string{"nhi_grant", "nhi_identity"}, slices.Sorted(maps.Keys(schema.ListResourceSchemas))); diff != "" {
+		t.Errorf("list resources (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"nhi_resume", "nhi_rotate", "nhi_suspend"}, slices.Sorted(maps.Keys(schema.ActionSchemas))); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
 	blocks := map[string]*tfprotov6.SchemaBlock{"provider": schema.Provider.Block}
+	for name, s := range schema.ListResourceSchemas {
+		blocks["list "+name] = s.Block
+	}
+	for name, s := range schema.ActionSchemas {
+		blocks["action "+name] = s.Schema.Block
+	}
 	for name, s := range schema.ResourceSchemas {
 		blocks[name] = s.Block
 	}

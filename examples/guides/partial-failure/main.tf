@@ -15,3 +15,21 @@ provider "nhi" {
     username = "nhi_admin"
   }
 }
+
+resource "nhi_identity" "billing_agent" {
+  name  = "billing-agent"
+  kind  = "ai_agent"
+  owner = "team-billing@example.com"
+
+  account {
+    platform = "warehouse"
+  }
+}
+
+resource "nhi_grant" "billing_agent" {
+  identity = nhi_identity.billing_agent
+
+  entitlements = {
+    warehouse = ["role:reporting"]
+  }
+}

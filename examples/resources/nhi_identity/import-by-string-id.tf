@@ -1,4 +1,4 @@
 import {
   to = nhi_identity.billing_agent
-  id = "billing-agent:warehouse=svc_billing,secrets=billing-agent"
+  id = "billing-agent:warehouse,secrets,sap=T_BILLING_AGENT"
 }

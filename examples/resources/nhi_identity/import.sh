@@ -2,4 +2,4 @@
 terraform import nhi_identity.billing_agent billing-agent
 
 # Accounts with other names, and only the platforms that are named here.
-terraform import nhi_identity.billing_agent 'billing-agent:warehouse=svc_billing,secrets=billing-agent'
+terraform import nhi_identity.billing_agent 'billing-agent:warehouse,secrets,sap=T_BILLING_AGENT'

@@ -1,0 +1,1 @@
+terraform apply -invoke=action.nhi_resume.resume -var=identity=billing-agent

@@ -1,0 +1,1 @@
+terraform apply -invoke=action.nhi_suspend.stop -var=identity=billing-agent
