@@ -108,9 +108,25 @@ type Holding struct {
 
 // Explainer tells everything that an account may do, also what it comes by indirectly.
 type Explainer interface {
-	// Explain returns each entitlement once per way by which the account comes by it, direct ones first, sorted. What the
-	// platform gives to everybody is included. An account that does not exist is NotFound.
+	// Explain returns each entitlement once for everything that holds it and that the account is a member of, however
+	// far: by a shortest way to that holder. So every membership that matters is in the answer, and its size does not
+	// grow with the number of ways. Direct ones come first, exactly those of nhi.Account.Entitlements; then by
+	// entitlement and way (SortHoldings). What the platform gives to everybody is included; a right over everything (a
+	// superuser's) is said as what it is. An account that does not exist is NotFound.
 	Explain(ctx context.Context, ref nhi.Ref) ([]Holding, error)
+}
+
+// Explained is an account with everything that it may do.
+type Explained struct {
+	Account  nhi.Account
+	Holdings []Holding
+}
+
+// BulkExplainer is an Explainer that explains all accounts with a number of requests that does not grow with them.
+type BulkExplainer interface {
+	Explainer
+	// ExplainAll calls page with every account as Sweeper.Sweep does, each with what Explain returns for it.
+	ExplainAll(ctx context.Context, page func([]Explained) error) error
 }
 
 // StoredSecret is one version of what a SecretStore holds at a path.

@@ -22,6 +22,7 @@ const usage = `usage: sandboxctl <file> <command>
   create <account> [entitlement...] make an account without an ownership mark
   grant <account> <entitlement>
   revoke <account> <entitlement>
+  confer <role> <entitlement>       let everybody in a role or group ("role:x", "group:x") hold something
   suspend <account>
   resume <account>
   delete <account>
@@ -71,6 +72,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 	switch {
 	case command == "create":
 		return create(ctx, admin, account, rest)
+	case command == "confer" && len(rest) == 1:
+		return confer(ctx, admin, account, rest[0])
 	case command == "issue" && len(rest) == 1:
 		return issue(ctx, config, account, rest[0], out)
 	case command == "login" && len(rest) == 0:
@@ -108,6 +111,15 @@ func create(ctx context.Context, admin *sandbox.Admin, account string, texts []s
 		return err
 	}
 	return admin.CreateForeign(ctx, account, holds...)
+}
+
+func confer(ctx context.Context, admin *sandbox.Admin, holder, text string) error {
+	parsed, problems := sandbox.Spec().ParseAll([]string{holder})
+	held, more := sandbox.Spec().ParseAll([]string{text})
+	if err := errors.Join(append(problems, more...)...); err != nil {
+		return err
+	}
+	return admin.Confer(ctx, parsed[0], held[0])
 }
 
 func issue(ctx context.Context, config sandbox.Config, account, label string, out io.Writer) (err error) {

@@ -81,6 +81,9 @@ func accountCalls(ref nhi.Ref) []call {
 		{"Sweep", driver.CanSweep, func(ctx context.Context, d driver.Driver) error {
 			return on[driver.Sweeper](d).Sweep(ctx, driver.SweepFilter{}, func([]nhi.Account) error { return nil })
 		}},
+		{"Explain", driver.CanExplain, func(ctx context.Context, d driver.Driver) error {
+			return failure(on[driver.Explainer](d).Explain(ctx, ref))
+		}},
 		{"EndSessions", driver.CanEndSessions, func(ctx context.Context, d driver.Driver) error {
 			return on[driver.SessionEnder](d).EndSessions(ctx, ref)
 		}},

@@ -118,17 +118,17 @@ func (k *kit) reads(s subject, names ...string) []call {
 // faultCut makes only reads: a change whose answer is cut may have happened.
 func faultCut(k *kit) {
 	s, broken := k.subject(), k.broken(Cut)
-	calls := k.reads(s, "Probe", "ReadAccount", "ReadAccount by name", "Sweep")
+	calls := k.reads(s, "Probe", "ReadAccount", "ReadAccount by name", "Sweep", "Explain")
 	for i, err := range k.callAll(broken, calls, patience) {
 		k.wantCode(err, calls[i].name, noLie...)
 	}
 	k.wantUnharmed(s)
 }
 
-// faultEmptyAnswers reads an account by its id. A sweep may come back empty: fleet never reads absence from it.
+// faultEmptyAnswers reads and explains an account by its id. A sweep may come back empty: fleet never reads absence from it.
 func faultEmptyAnswers(k *kit) {
 	s, broken := k.subject(), k.broken(EmptyAnswers)
-	calls := k.reads(s, "ReadAccount")
+	calls := k.reads(s, "ReadAccount", "Explain")
 	for i, err := range k.callAll(broken, calls, patience) {
 		k.wantCode(err, calls[i].name, noLie...)
 	}

@@ -102,6 +102,7 @@ type full interface {
 	driver.Verifier
 	driver.SessionEnder
 	driver.SecretStore
+	driver.BulkExplainer
 }
 
 func mutants() []mutant {
@@ -123,6 +124,10 @@ func mutants() []mutant {
 		{"sweeps one page", "sweep/whole", "the sweep lacks account", func(d full) driver.Driver { return sweepsOnePage{d} }},
 		{"sweeps twice", "sweep/whole", "came twice", func(d full) driver.Driver { return sweepsTwice{d} }},
 		{"sweeps on", "sweep/stops_at_error", "want the page's error", func(d full) driver.Driver { return sweepsOn{d} }},
+		{"explains absence as nothing", "explain/absent_account", "succeeded, want", func(d full) driver.Driver { return explainsNothing{d} }},
+		{"explains errors as nothing", "fault/cut", "Explain: succeeded, want", func(d full) driver.Driver { return explainsNothing{d} }},
+		{"forgets who holds directly", "explain/direct", "direct holdings of", func(d full) driver.Driver { return explainsDirect{d} }},
+		{"explains everybody alike", "explain/all", "in bulk", func(d full) driver.Driver { return explainsAlike{d} }},
 		{"folds names", "hostile/account_names", `read account "Bulk"`, func(d full) driver.Driver { return foldsNames{d} }},
 		{"deletes by pattern", "hostile/account_names", "read account", func(d full) driver.Driver { return deletesByPattern{d} }},
 		{"loses updates", "concurrent/one_account", "entitlements of", func(d full) driver.Driver { return losesUpdates{d, race} }},
@@ -290,6 +295,37 @@ func (d sweepsOn) Sweep(ctx context.Context, filter driver.SweepFilter, page fun
 	return d.full.Sweep(ctx, filter, func(accounts []nhi.Account) error {
 		_ = page(accounts)
 		return nil
+	})
+}
+
+type explainsNothing struct{ full }
+
+func (d explainsNothing) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding, error) {
+	holdings, err := d.full.Explain(ctx, ref)
+	if err != nil {
+		return nil, nil //nolint:nilerr // That is what is wrong with it.
+	}
+	return holdings, nil
+}
+
+type explainsDirect struct{ full }
+
+func (d explainsDirect) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding, error) {
+	holdings, err := d.full.Explain(ctx, ref)
+	for i := range holdings {
+		holdings[i].Via = append(holdings[i].Via, "somehow")
+	}
+	return holdings, err
+}
+
+type explainsAlike struct{ full }
+
+func (d explainsAlike) ExplainAll(ctx context.Context, page func([]driver.Explained) error) error {
+	return d.full.ExplainAll(ctx, func(all []driver.Explained) error {
+		for i := range all {
+			all[i].Holdings = all[0].Holdings
+		}
+		return page(all)
 	})
 }
 

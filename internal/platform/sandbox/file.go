@@ -214,6 +214,16 @@ CREATE TABLE secrets (
 	metadata TEXT NOT NULL,
 	PRIMARY KEY (path, version)
 ) STRICT;
+`, `
+-- What everybody holds who is in a role or group.
+CREATE TABLE conferred (
+	holder_type   TEXT NOT NULL,
+	holder_target TEXT NOT NULL,
+	type          TEXT NOT NULL,
+	target        TEXT NOT NULL,
+	permission    TEXT NOT NULL,
+	PRIMARY KEY (holder_type, holder_target, type, target, permission)
+) STRICT;
 `}
 
 // prepare brings the schema up to date.

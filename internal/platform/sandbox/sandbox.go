@@ -53,6 +53,7 @@ func Spec() driver.Spec {
 		Grammar:  grammar(),
 		Capabilities: []driver.Capability{
 			driver.CanSuspend, driver.CanSweep, driver.CanIssue, driver.CanVerify, driver.CanEndSessions, driver.CanStoreSecrets,
+			driver.CanExplain,
 		},
 		CheckAccountName: checkAccountName,
 		Settings: []driver.Setting{
