@@ -30,6 +30,8 @@ type class struct {
 	source string
 	// resolve is source for all objects that can be granted, if that is another query.
 	resolve string
+	// initial is what acldefault calls the kind; "" where an object without an access control list gives nothing to anybody.
+	initial string
 	// since is the first server_version_num that has the kind; 0: all that are supported.
 	since int
 }

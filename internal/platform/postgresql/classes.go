@@ -7,21 +7,21 @@ const defaultSeparator = "\n"
 
 var (
 	databaseClass = &class{
-		name: "database", keyword: "database", parts: 1, example: "database:orders#connect",
+		name: "database", initial: "d", keyword: "database", parts: 1, example: "database:orders#connect",
 		description: "A right on a database of the cluster.",
 		privileges:  []string{"connect", "create", "temporary"},
 		source: `select datname as k1, '' as k2, '' as k3, quote_ident(datname) as object, '' as attribute,
 			datdba as owner, datacl as acl from pg_database`,
 	}
 	schemaClass = &class{
-		name: "schema", keyword: "schema", parts: 1, example: "schema:finance#usage",
+		name: "schema", initial: "n", keyword: "schema", parts: 1, example: "schema:finance#usage",
 		description: "A right on a schema. The objects in it have rights of their own.",
 		privileges:  []string{"usage", "create"},
 		source: `select nspname as k1, '' as k2, '' as k3, quote_ident(nspname) as object, '' as attribute,
 			nspowner as owner, nspacl as acl from pg_namespace`,
 	}
 	tableClass = &class{
-		name: "table", keyword: "table", parts: 2, example: "table:finance.invoices#select",
+		name: "table", initial: "r", keyword: "table", parts: 2, example: "table:finance.invoices#select",
 		description: "A right on a table, view, materialized view, partitioned or foreign table.",
 		privileges:  tablePrivileges,
 		source: `select n.nspname as k1, c.relname as k2, '' as k3, format('%I.%I', n.nspname, c.relname) as object,
@@ -39,7 +39,7 @@ var (
 			where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum <> 0 and not a.attisdropped`,
 	}
 	sequenceClass = &class{
-		name: "sequence", keyword: "sequence", parts: 2, example: "sequence:finance.invoice_number#usage",
+		name: "sequence", initial: "s", keyword: "sequence", parts: 2, example: "sequence:finance.invoice_number#usage",
 		description: "A right on a sequence.",
 		privileges:  []string{"usage", "select", "update"},
 		source: `select n.nspname as k1, c.relname as k2, '' as k3, format('%I.%I', n.nspname, c.relname) as object,
@@ -47,7 +47,7 @@ var (
 			from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'S'`,
 	}
 	functionClass = &class{
-		name: "function", keyword: "routine", parts: 3, example: "function:finance.total(integer, text)#execute",
+		name: "function", initial: "f", keyword: "routine", parts: 3, example: "function:finance.total(integer, text)#execute",
 		description: "The right to call a function, procedure or aggregate, named with the types of its arguments as " +
 			"the server prints them, without the arguments' names.",
 		privileges: []string{"execute"},
@@ -56,7 +56,7 @@ var (
 			p.proowner as owner, p.proacl as acl from pg_proc p join pg_namespace n on n.oid = p.pronamespace`,
 	}
 	typeClass = &class{
-		name: "type", keyword: "type", parts: 2, example: "type:finance.currency#usage",
+		name: "type", initial: "T", keyword: "type", parts: 2, example: "type:finance.currency#usage",
 		description: "The right to use a data type or domain in tables and functions.",
 		privileges:  []string{"usage"},
 		source: `select n.nspname as k1, t.typname as k2, '' as k3, format('%I.%I', n.nspname, t.typname) as object,
@@ -64,14 +64,14 @@ var (
 			from pg_type t join pg_namespace n on n.oid = t.typnamespace`,
 	}
 	languageClass = &class{
-		name: "language", keyword: "language", parts: 1, example: "language:plpgsql#usage",
+		name: "language", initial: "l", keyword: "language", parts: 1, example: "language:plpgsql#usage",
 		description: "The right to write functions in a language.",
 		privileges:  []string{"usage"},
 		source: `select lanname as k1, '' as k2, '' as k3, quote_ident(lanname) as object, '' as attribute,
 			lanowner as owner, lanacl as acl from pg_language`,
 	}
 	wrapperClass = &class{
-		name: "foreign_data_wrapper", keyword: "foreign data wrapper", parts: 1,
+		name: "foreign_data_wrapper", initial: "F", keyword: "foreign data wrapper", parts: 1,
 		example:     "foreign_data_wrapper:postgres_fdw#usage",
 		description: "The right to define foreign servers with a foreign-data wrapper.",
 		privileges:  []string{"usage"},
@@ -79,21 +79,21 @@ var (
 			fdwowner as owner, fdwacl as acl from pg_foreign_data_wrapper`,
 	}
 	serverClass = &class{
-		name: "foreign_server", keyword: "foreign server", parts: 1, example: "foreign_server:billing#usage",
+		name: "foreign_server", initial: "S", keyword: "foreign server", parts: 1, example: "foreign_server:billing#usage",
 		description: "The right to use a foreign server.",
 		privileges:  []string{"usage"},
 		source: `select srvname as k1, '' as k2, '' as k3, quote_ident(srvname) as object, '' as attribute,
 			srvowner as owner, srvacl as acl from pg_foreign_server`,
 	}
 	tablespaceClass = &class{
-		name: "tablespace", keyword: "tablespace", parts: 1, example: "tablespace:fast#create",
+		name: "tablespace", initial: "t", keyword: "tablespace", parts: 1, example: "tablespace:fast#create",
 		description: "The right to place objects in a tablespace of the cluster.",
 		privileges:  []string{"create"},
 		source: `select spcname as k1, '' as k2, '' as k3, quote_ident(spcname) as object, '' as attribute,
 			spcowner as owner, spcacl as acl from pg_tablespace`,
 	}
 	largeObjectClass = &class{
-		name: "large_object", keyword: "large object", parts: 1, example: "large_object:16401#select",
+		name: "large_object", initial: "L", keyword: "large object", parts: 1, example: "large_object:16401#select",
 		description: "A right on a large object, named by its number.",
 		privileges:  []string{"select", "update"},
 		source: `select oid::text as k1, '' as k2, '' as k3, oid::text as object, '' as attribute,

@@ -68,7 +68,9 @@ where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o' and d.classid <> 
 
 // observedQuery lists what accounts own and which row-level security policies name them. Of another database nothing is
 // known but that there is something, and that alone it lists; user mappings there cannot be handed over and do not count.
-const observedQuery = withPrincipals + `
+const observedQuery = withPrincipals + observed
+
+const observed = `
 select p.account, '` + typeOwner + `', o.target, '', ''
 from (select d.refobjid as owner, i.type || ' ' || i.identity as target ` + ownedHere + `) o
 	join principal p on p.role = o.owner

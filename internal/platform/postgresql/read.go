@@ -222,10 +222,14 @@ func (c *client) entitlements(ctx context.Context, tx pgx.Tx, oid uint32) (map[u
 // addObserved adds what is listed and cannot be granted to what the account with the oid holds, or each account if oid
 // is 0.
 func addObserved(ctx context.Context, tx pgx.Tx, oid uint32, held map[uint32][]nhi.Entitlement) error {
+	return addRows(ctx, tx, observedQuery, oid, held)
+}
+
+func addRows(ctx context.Context, tx pgx.Tx, query string, of any, held map[uint32][]nhi.Entitlement) error {
 	var holder uint32
 	var kind string
 	var k key
-	rows, err := tx.Query(ctx, observedQuery, oid)
+	rows, err := tx.Query(ctx, query, of)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ func Spec() driver.Spec {
 		Grammar:  nhi.Grammar{Types: grammar()},
 		Capabilities: []driver.Capability{
 			driver.CanSuspend, driver.CanSweep, driver.CanIssue, driver.CanVerify, driver.CanEndSessions,
+			driver.CanExplain,
 		},
 		CheckAccountName: checkAccountName,
 		Settings: []driver.Setting{{
