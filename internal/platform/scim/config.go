@@ -121,7 +121,7 @@ func Spec(dialect Dialect) driver.Spec {
 	spec := driver.Spec{
 		Kind: "scim", Title: "SCIM 2.0", Evidence: "real server",
 		Grammar:          nhi.Grammar{Types: entitlementTypes()},
-		Capabilities:     []driver.Capability{driver.CanSuspend, driver.CanSweep},
+		Capabilities:     []driver.Capability{driver.CanSuspend, driver.CanSweep, driver.CanExplain},
 		CheckAccountName: checkName,
 		Settings: []driver.Setting{
 			{Name: settingEmail, Description: "The primary e-mail address."},

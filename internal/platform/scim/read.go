@@ -130,8 +130,9 @@ func primaryEmail(emails []email) string {
 // bulkGroups holds all groups for a sweep: one reading in pages instead of one per user. It is read at first need.
 type bulkGroups struct {
 	loaded bool
-	names  map[string]string     // by group id
-	byUser map[string][]groupRef // by user id
+	names  map[string]string // by group id
+	// byMember holds the groups that a user or a group is a member of, by its id: ids are unique in a service.
+	byMember map[string][]groupRef
 }
 
 func (d *Driver) load(ctx context.Context, b *bulkGroups) error {
@@ -142,12 +143,12 @@ func (d *Driver) load(ctx context.Context, b *bulkGroups) error {
 	if err != nil {
 		return err
 	}
-	b.names, b.byUser = map[string]string{}, map[string][]groupRef{}
+	b.names, b.byMember = map[string]string{}, map[string][]groupRef{}
 	read := func(page func([]group) error) error { return list(ctx, d, f, groupsPath, nil, page) }
 	err = d.eachGroup(ctx, read, func(g group) {
 		b.names[g.ID] = g.DisplayName
 		for _, m := range *g.Members {
-			b.byUser[m.Value] = append(b.byUser[m.Value], groupRef{Value: g.ID, Display: g.DisplayName})
+			b.byMember[m.Value] = append(b.byMember[m.Value], groupRef{Value: g.ID, Display: g.DisplayName})
 		}
 	})
 	b.loaded = err == nil
@@ -220,9 +221,16 @@ func (d *Driver) groupsOf(ctx context.Context, u user, bulk *bulkGroups) ([]grou
 		if err := d.load(ctx, bulk); err != nil {
 			return nil, err
 		}
-		return bulk.byUser[u.ID], nil
+		return bulk.byMember[u.ID], nil
 	}
 	return d.groupsByMember(ctx, u.ID)
+}
+
+// noteGroups notes whether the service sends the attribute groups: one user with it is enough to know.
+func (d *Driver) noteGroups(users []user) {
+	if slices.ContainsFunc(users, func(u user) bool { return u.Groups != nil }) {
+		d.groupsSeen.Store(true)
+	}
 }
 
 // direct leaves out the groups that are only held through other groups.
@@ -274,10 +282,7 @@ func (d *Driver) Sweep(ctx context.Context, filter driver.SweepFilter, page func
 	}
 	bulk := &bulkGroups{}
 	emit := func(users []user) error {
-		// One user with the attribute is enough to know that the service sends it.
-		if slices.ContainsFunc(users, func(u user) bool { return u.Groups != nil }) {
-			d.groupsSeen.Store(true)
-		}
+		d.noteGroups(users)
 		accounts := make([]nhi.Account, len(users))
 		for i, u := range users {
 			groups, err := d.groupsOf(ctx, u, bulk)

@@ -26,6 +26,7 @@ type all interface {
 	driver.SessionEnder
 	driver.SecretStore
 	driver.TokenMinter
+	driver.Explainer
 }
 
 func full(t *testing.T, d driver.Driver) all {

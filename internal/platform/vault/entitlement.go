@@ -21,16 +21,19 @@ func (d *vaultDriver) entityEntitlements(ctx context.Context, e entity) ([]nhi.E
 		if g == nil {
 			continue // Deleted since the entity was read.
 		}
-		typeName := typeGroup
-		if g.Type != internalGroup {
-			typeName = typeExternalGroup
-		}
-		out = append(out, nhi.Entitlement{Type: typeName, Target: g.Name})
+		out = append(out, g.entitlement())
 	}
 	return nhi.SortEntitlements(out), nil
 }
 
 const internalGroup = "internal"
+
+func (g group) entitlement() nhi.Entitlement {
+	if g.Type != internalGroup {
+		return nhi.Entitlement{Type: typeExternalGroup, Target: g.Name}
+	}
+	return nhi.Entitlement{Type: typeGroup, Target: g.Name}
+}
 
 // Grant adds policies to the entity and the entity to groups. It checks that every target exists before it changes
 // anything; Vault has no transaction over entity and groups, so a failure later on may leave a part granted.

@@ -61,7 +61,7 @@ func Spec() driver.Spec {
 		}},
 		Capabilities: []driver.Capability{
 			driver.CanSuspend, driver.CanList, driver.CanIssue, driver.CanVerify, driver.CanEndSessions,
-			driver.CanStoreSecrets, driver.CanMintTokens,
+			driver.CanStoreSecrets, driver.CanMintTokens, driver.CanExplain,
 		},
 		CheckAccountName: checkAccountName,
 		Settings: []driver.Setting{

@@ -44,8 +44,8 @@ const (
 	defaultTimeout = time.Minute
 )
 
-// vaultDriver implements driver.Driver, Suspender, Lister, Issuer, Verifier, SessionEnder, SecretStore and
-// TokenMinter.
+// vaultDriver implements driver.Driver, Suspender, Lister, Issuer, Verifier, SessionEnder, SecretStore, TokenMinter and
+// Explainer.
 type vaultDriver struct {
 	conn *connection
 	// approle is the path of the AppRole mount, "auth/approle".

@@ -72,7 +72,9 @@ type group struct {
 	ID              string   `json:"id"`
 	Name            string   `json:"name"`
 	Type            string   `json:"type"`
+	Policies        []string `json:"policies"`
 	MemberEntityIDs []string `json:"member_entity_ids"`
+	ParentGroupIDs  []string `json:"parent_group_ids"`
 }
 
 type groupRequest struct {
@@ -83,6 +85,7 @@ type groupRequest struct {
 type role struct {
 	BindSecretID    *bool    `json:"bind_secret_id"`
 	TokenPolicies   []string `json:"token_policies"`
+	NoDefaultPolicy bool     `json:"token_no_default_policy"`
 	TokenTTL        int64    `json:"token_ttl"`
 	TokenMaxTTL     int64    `json:"token_max_ttl"`
 	SecretIDTTL     int64    `json:"secret_id_ttl"`

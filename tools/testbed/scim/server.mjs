@@ -76,25 +76,49 @@ class Store {
 const users = new Store("userName");
 const groups = new Store("displayName");
 
-// groupsByMember answers for one request which groups each user is in.
+// groupsByMember answers for one request which groups each user is in, by itself and through groups that are members.
 function groupsByMember() {
-  const memberships = new Map();
+  const parents = new Map();
   for (const group of groups.all()) {
     for (const member of group.members ?? []) {
-      if (!memberships.has(member.value)) memberships.set(member.value, []);
-      memberships.get(member.value).push({ value: group.id, display: group.displayName, type: "direct" });
+      if (!parents.has(member.value)) parents.set(member.value, []);
+      parents.get(member.value).push(group);
     }
   }
-  return memberships;
+  const view = (group, type) => ({ value: group.id, display: group.displayName, type });
+  return {
+    get(id) {
+      const direct = parents.get(id);
+      if (!direct) return undefined;
+      const all = new Map(direct.map((group) => [group.id, view(group, "direct")]));
+      for (const queue = [...direct]; queue.length > 0; ) {
+        for (const group of parents.get(queue.pop().id) ?? []) {
+          if (all.has(group.id)) continue;
+          all.set(group.id, view(group, "indirect"));
+          queue.push(group);
+        }
+      }
+      return [...all.values()];
+    },
+  };
 }
 
 // checkMembers drops members named twice and refuses members that do not exist.
 function checkMembers(group) {
   const members = new Map((group.members ?? []).map((member) => [member.value, member]));
   for (const id of members.keys()) {
-    if (!users.has(id)) throw new SCIMMY.Types.Error(400, "invalidValue", `no such member ${id}`);
+    if (!users.has(id) && !groups.has(id)) throw new SCIMMY.Types.Error(400, "invalidValue", `no such member ${id}`);
   }
   return group.members ? { ...group, members: [...members.values()] } : group;
+}
+
+// leaveGroups takes what was deleted out of all groups.
+function leaveGroups(id) {
+  for (const group of groups.all()) {
+    if (group.members?.some((member) => member.value === id)) {
+      groups.save(group.id, { ...group, members: group.members.filter((member) => member.value !== id) });
+    }
+  }
 }
 
 // filtered keeps what a list request asked for. SCIMMY parses the filter and leaves its use to the store.
@@ -114,17 +138,16 @@ SCIMMY.Resources.declare(SCIMMY.Resources.User)
   })
   .degress((resource) => {
     users.delete(resource.id);
-    for (const group of groups.all()) {
-      if (group.members?.some((member) => member.value === resource.id)) {
-        groups.save(group.id, { ...group, members: group.members.filter((member) => member.value !== resource.id) });
-      }
-    }
+    leaveGroups(resource.id);
   });
 
 SCIMMY.Resources.declare(SCIMMY.Resources.Group)
   .ingress((resource, data) => groups.save(resource.id, checkMembers(plain(data))))
   .egress((resource) => (resource.id ? groups.get(resource.id) : filtered(resource, groups.all())))
-  .degress((resource) => groups.delete(resource.id));
+  .degress((resource) => {
+    groups.delete(resource.id);
+    leaveGroups(resource.id);
+  });
 
 const authentication = {
   type: "bearer",
