@@ -37,6 +37,9 @@ type site struct {
 	// entitlements are four that exist and nobody holds, a-d in canonical text.
 	entitlements []string
 	spec         driver.Spec
+	// path is the file of a sandbox, groupIDs are the ids of the groups among the entitlements of a SCIM service.
+	path     string
+	groupIDs []string
 	// admin holds the secrets that the provider is configured with.
 	admin []secret.Value
 }
@@ -62,6 +65,7 @@ func sandboxSite(t *testing.T, name string) *site {
 	path := filepath.Join(t.TempDir(), name+".db")
 	s := newSite(t, name, fmt.Sprintf("sandbox {\n  name = %q\n  path = %q\n}\n", name, path), sandbox.Spec(),
 		func() (driver.Driver, error) { return sandbox.Open(sandbox.Config{Path: path}) })
+	s.path = path
 	s.entitlements = []string{"table:finance.invoices#select", "role:reporting", "group:Billing Viewers", "policy:billing-read"}
 	return s
 }
@@ -194,19 +198,27 @@ func scimSite(t *testing.T, name, url string) *site {
 	s.admin = []secret.Value{secret.New(server.Token)}
 	s.env = []string{"NHI_" + strings.ToUpper(name) + "_TOKEN=" + server.Token}
 	for _, prefix := range []string{"Viewers", "Editors"} {
-		s.entitlements = append(s.entitlements, "group:"+scimGroup(t, server, unique(t, prefix)))
+		name := unique(t, prefix)
+		s.groupIDs = append(s.groupIDs, scimGroup(t, server, name))
+		s.entitlements = append(s.entitlements, "group:"+name)
 	}
 	s.entitlements = append(s.entitlements, "role:auditor", "entitlement:invoices.read")
 	return s
 }
 
-// scimGroup makes a group that is there while the test runs.
-func scimGroup(t *testing.T, server testenv.SCIM, name string) string {
+// scimRef is a member of a group, by its id.
+type scimRef struct {
+	Value string `json:"value"`
+}
+
+// scimGroup makes a group that is there while the test runs, and returns its id.
+func scimGroup(t *testing.T, server testenv.SCIM, name string, members ...scimRef) string {
 	t.Helper()
 	body, err := json.Marshal(struct {
-		Schemas     []string `json:"schemas"`
-		DisplayName string   `json:"displayName"`
-	}{[]string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, name})
+		Schemas     []string  `json:"schemas"`
+		DisplayName string    `json:"displayName"`
+		Members     []scimRef `json:"members,omitempty"`
+	}{[]string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, name, members})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +240,7 @@ func scimGroup(t *testing.T, server testenv.SCIM, name string) string {
 		t.Fatalf("create group: %s: %v", resp.Status, err)
 	}
 	t.Cleanup(func() { scimDo(t, http.MethodDelete, server, "/Groups/"+made.ID) })
-	return name
+	return made.ID
 }
 
 // kindSites makes one site of each kind that has a real server here.

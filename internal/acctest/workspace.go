@@ -259,6 +259,33 @@ type StateAccount struct {
 	Status string `json:"status"`
 }
 
+// UnmarshalJSON leaves out data sources: their attributes are others, and nothing is left behind by them.
+func (s *State) UnmarshalJSON(content []byte) error {
+	var file struct {
+		Resources []json.RawMessage `json:"resources"`
+	}
+	if err := json.Unmarshal(content, &file); err != nil {
+		return err
+	}
+	for _, raw := range file.Resources {
+		var head struct {
+			Mode string `json:"mode"`
+		}
+		var resource StateResource
+		if err := json.Unmarshal(raw, &head); err != nil {
+			return err
+		}
+		if head.Mode == "data" {
+			continue
+		}
+		if err := json.Unmarshal(raw, &resource); err != nil {
+			return err
+		}
+		s.Resources = append(s.Resources, resource)
+	}
+	return nil
+}
+
 // State reads the state file. No file is an empty state.
 func (w *Workspace) State() State {
 	w.t.Helper()

@@ -165,6 +165,13 @@ const (
 	CanExplain      Capability = "explain"
 )
 
+// AllCapabilities lists every capability, in the order of the documentation.
+func AllCapabilities() []Capability {
+	return []Capability{
+		CanSuspend, CanSweep, CanList, CanIssue, CanVerify, CanEndSessions, CanStoreSecrets, CanMintTokens, CanExplain,
+	}
+}
+
 // Capabilities lists the optional interfaces that d implements.
 func Capabilities(d Driver) []Capability {
 	var found []Capability

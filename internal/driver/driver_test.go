@@ -129,10 +129,7 @@ type able struct {
 }
 
 func TestCapabilities(t *testing.T) {
-	all := []driver.Capability{
-		driver.CanSuspend, driver.CanSweep, driver.CanList, driver.CanIssue, driver.CanVerify, driver.CanEndSessions,
-		driver.CanStoreSecrets, driver.CanMintTokens, driver.CanExplain,
-	}
+	all := driver.AllCapabilities()
 	if diff := cmp.Diff(all, driver.Capabilities(able{})); diff != "" {
 		t.Errorf("all (-want +got):\n%s", diff)
 	}

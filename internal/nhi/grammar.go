@@ -135,6 +135,14 @@ func (g Grammar) ParseObserved(text string) (Entitlement, error) {
 	return e, nil
 }
 
+// Find reads the canonical text of an entitlement that is looked for: Parse, but for types that are only listed.
+func (g Grammar) Find(text string) (Entitlement, error) {
+	if e, err := g.ParseObserved(text); err == nil && g.OnlyObserved(e) && e.Target != "" {
+		return e, nil
+	}
+	return g.Parse(text)
+}
+
 // OnlyObserved reports whether entitlements of e's type are listed but never granted.
 func (g Grammar) OnlyObserved(e Entitlement) bool {
 	row, ok := g.row(e.Type)

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
@@ -29,6 +30,7 @@ var (
 	_ provider.Provider                   = (*nhiProvider)(nil)
 	_ provider.ProviderWithValidateConfig = (*nhiProvider)(nil)
 
+	_ provider.ProviderWithFunctions          = (*nhiProvider)(nil)
 	_ provider.ProviderWithEphemeralResources = (*nhiProvider)(nil)
 	_ provider.ProviderWithListResources      = (*nhiProvider)(nil)
 	_ provider.ProviderWithActions            = (*nhiProvider)(nil)
@@ -166,6 +168,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	}
 	later.fleet = data.fleet
 	resp.ResourceData = data
+	resp.DataSourceData = data
 	resp.EphemeralResourceData = data
 	resp.ListResourceData = data
 	resp.ActionData = data
@@ -190,7 +193,16 @@ func (p *nhiProvider) Actions(context.Context) []func() action.Action {
 	return []func() action.Action{newSuspendAction, newResumeAction, newRotateAction}
 }
 
-func (p *nhiProvider) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *nhiProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{
+		newPlatformData, newAccountData, newAccountsData, newEntitlementsData, newHoldersData, newOrphansData,
+	}
+}
+
+// Functions implements provider.ProviderWithFunctions.
+func (p *nhiProvider) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{newEntitlementFunction, newParseFunction}
+}
 
 // environmentName is the variable that holds a platform's secret: NHI_<NAME>_<ATTRIBUTE>.
 func environmentName(platform, attribute string) string {

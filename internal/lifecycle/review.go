@@ -1,0 +1,241 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
+)
+
+// Found is an account on a platform, as a review shows it.
+type Found struct {
+	Platform  string
+	Target    string // the system that answered
+	ManagedBy Manager
+	Account   nhi.Account
+}
+
+func newFound(f *fleet.Fleet, conn *fleet.Conn, account nhi.Account) Found {
+	j := join{stack: f.Stack()}
+	return Found{
+		Platform: conn.Platform().Name(), Target: conn.Target().ID, ManagedBy: j.manager(account), Account: account,
+	}
+}
+
+// Held is one holding of an account.
+type Held struct {
+	Found
+	driver.Holding
+}
+
+// Look reads one account, whoever made it. Code NotFound: the platform said that there is none.
+func Look(ctx context.Context, f *fleet.Fleet, platform, account string) (Found, error) {
+	conn, err := connect(ctx, f, platform, "")
+	if err != nil {
+		return Found{}, err
+	}
+	a, err := conn.Read(ctx, nhi.Ref{Name: account})
+	if err != nil {
+		return Found{}, err
+	}
+	return newFound(f, conn, a), nil
+}
+
+// Inventory lists all accounts that match the search, by platform and name. Search.Accounts has no meaning here. If a
+// platform cannot be read, nothing is returned but the problems.
+func Inventory(ctx context.Context, f *fleet.Fleet, s Search) ([]Found, Problems) {
+	j := newJoin(f, s)
+	return gather(f, s.Platforms, func(platform string) ([]Found, error) {
+		var found []Found
+		err := readAccounts(ctx, f, platform, func(a located) bool {
+			if j.matches(a) {
+				found = append(found, newFound(f, a.conn, a.account))
+			}
+			return true
+		})
+		slices.SortFunc(found, func(a, b Found) int { return compareAccounts(a.Account, b.Account) })
+		return found, err
+	})
+}
+
+// compareAccounts orders the accounts of one platform: what is shown does not depend on the order of the platform's answer.
+func compareAccounts(a, b nhi.Account) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+// Orphans lists the accounts that carry the mark of this stack for an identity that is not among declared. Accounts of
+// others are never among them, whatever they are called.
+func Orphans(ctx context.Context, f *fleet.Fleet, platforms, declared []string) ([]Found, Problems) {
+	found, problems := Inventory(ctx, f, Search{Platforms: platforms, ManagedBy: ThisStack})
+	return slices.DeleteFunc(found, func(a Found) bool { return slices.Contains(declared, a.Account.Mark.Identity) }), problems
+}
+
+// Review is what accounts hold.
+type Review struct {
+	Held []Held
+	// DirectOnly names the platforms that do not tell what accounts come by indirectly.
+	DirectOnly []string
+}
+
+// ExplainAccount tells everything that one account holds, whoever made it.
+func ExplainAccount(ctx context.Context, f *fleet.Fleet, platform, account string) (Review, Problems) {
+	return review(f, []string{platform}, func(name string) (*fleet.Conn, []driver.Explained, error) {
+		return explained(ctx, f, name, account, func(nhi.Account) (bool, error) { return true, nil })
+	})
+}
+
+// ExplainIdentity tells everything that the accounts of an identity hold which carry the mark of this stack. Platforms
+// without such an account are left out, unless accountNames names an account there: that must exist and be the
+// identity's. No platforms are all of them.
+func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accountNames map[string]string, platforms []string) (Review, Problems) {
+	owner := Grant{Identity: identity, AccountNames: accountNames}
+	return review(f, platforms, func(platform string) (*fleet.Conn, []driver.Explained, error) {
+		_, named := accountNames[platform]
+		conn, found, err := explained(ctx, f, platform, owner.AccountName(platform), func(a nhi.Account) (bool, error) {
+			err := reconcile.CheckOwner(platform, a, owner.mark(f), "", false)
+			if err != nil && !named {
+				return false, nil // Somebody else's account that happens to have this name.
+			}
+			return true, err
+		})
+		if err != nil && driver.CodeOf(err) == driver.NotFound && !named {
+			err = nil
+		}
+		return conn, found, err
+	})
+}
+
+// explained reads an account and tells what it holds if it is the one that is meant.
+func explained(ctx context.Context, f *fleet.Fleet, platform, name string, meant func(nhi.Account) (bool, error),
+) (*fleet.Conn, []driver.Explained, error) {
+	conn, err := connect(ctx, f, platform, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	account, err := conn.Read(ctx, nhi.Ref{Name: name})
+	if err != nil {
+		return conn, nil, err
+	}
+	if ok, err := meant(account); err != nil || !ok {
+		return conn, nil, err
+	}
+	holdings, err := conn.Explain(ctx, account.Ref)
+	return conn, []driver.Explained{{Account: account, Holdings: holdings}}, err
+}
+
+// Holders tells who holds one of the entitlements, on the platforms that know its type. No platforms are all of them. The
+// error says what is wrong with an entitlement: no platform knows its type, or one spells it otherwise.
+func Holders(ctx context.Context, f *fleet.Fleet, platforms, entitlements []string) (Review, Problems, error) {
+	wanted := make(map[string]map[nhi.Entitlement]bool)
+	for _, text := range entitlements {
+		if err := want(f, orAll(f, platforms), text, wanted); err != nil {
+			return Review{}, nil, err
+		}
+	}
+	var able []string
+	for platform := range wanted {
+		able = append(able, platform)
+	}
+	if len(able) == 0 {
+		return Review{}, nil, nil
+	}
+	r, problems := review(f, able, func(platform string) (*fleet.Conn, []driver.Explained, error) {
+		conn, err := connect(ctx, f, platform, "")
+		if err != nil {
+			return nil, nil, err
+		}
+		found, err := conn.Holders(ctx, func(e nhi.Entitlement) bool { return wanted[platform][e] })
+		return conn, found, err
+	})
+	return r, problems, nil
+}
+
+// want notes an entitlement for each of the platforms whose grammar has its type.
+func want(f *fleet.Fleet, platforms []string, text string, wanted map[string]map[nhi.Entitlement]bool) error {
+	var refused error
+	known := false
+	for _, name := range platforms {
+		p, err := f.Platform(name)
+		if err != nil {
+			return err
+		}
+		e, err := p.Spec().Grammar.Find(text)
+		if err != nil {
+			if refused == nil {
+				refused = fmt.Errorf("platform %q: %w", name, err)
+			}
+			continue
+		}
+		if known = true; wanted[name] == nil {
+			wanted[name] = make(map[nhi.Entitlement]bool)
+		}
+		wanted[name][e] = true
+	}
+	if !known {
+		return refused
+	}
+	return nil
+}
+
+func orAll(f *fleet.Fleet, platforms []string) []string {
+	if len(platforms) == 0 {
+		return f.Names()
+	}
+	return slices.Compact(slices.Sorted(slices.Values(platforms)))
+}
+
+// review puts together what accounts of platforms hold, by platform, account and holding.
+func review(f *fleet.Fleet, platforms []string, read func(platform string) (*fleet.Conn, []driver.Explained, error)) (Review, Problems) {
+	directOnly := newCollected[bool]()
+	held, problems := gather(f, platforms, func(platform string) ([]Held, error) {
+		conn, found, err := read(platform)
+		if err != nil {
+			return nil, err
+		}
+		if !conn.Explains() {
+			directOnly.set(platform, true)
+		}
+		slices.SortFunc(found, func(a, b driver.Explained) int { return compareAccounts(a.Account, b.Account) })
+		var out []Held
+		for _, e := range found {
+			for _, h := range e.Holdings {
+				out = append(out, Held{Found: newFound(f, conn, e.Account), Holding: h})
+			}
+		}
+		return out, nil
+	})
+	r := Review{Held: held}
+	for _, platform := range orAll(f, platforms) {
+		if directOnly.m[platform] {
+			r.DirectOnly = append(r.DirectOnly, platform)
+		}
+	}
+	return r, problems
+}
+
+// gather reads platforms at the same time (none: all of them) and returns what was found, ordered by platform. If one
+// cannot be read, what is there is not known, so nothing is returned.
+func gather[T any](f *fleet.Fleet, platforms []string, read func(platform string) ([]T, error)) ([]T, Problems) {
+	names, work, found := orAll(f, platforms), make(map[string]struct{}), newCollected[[]T]()
+	for _, name := range names {
+		work[name] = struct{}{}
+	}
+	problems := each(work, func(platform string, _ struct{}) error {
+		some, err := read(platform)
+		found.set(platform, some)
+		return err
+	})
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	var all []T
+	for _, name := range names {
+		all = append(all, found.m[name]...)
+	}
+	return all, nil
+}
