@@ -131,6 +131,18 @@ func TestParseObserved(t *testing.T) {
 	}
 }
 
+func TestFind(t *testing.T) {
+	for text, want := range map[string]string{
+		"inline:x": "", "role:a#b": "", "inline:": "cannot be granted", "mailbox:x": "unknown type", "role:": "names no target",
+		"table:A.B#SELECT": "is not the canonical spelling",
+	} {
+		got, err := testGrammar().Find(text)
+		if want == "" && (err != nil || got.String() != text) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("Find(%q) = %v, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
 // checkParse holds for every text: what is accepted is spelled in one way, and what is proposed instead is accepted.
 func checkParse(t interface{ Fatalf(string, ...any) }, text string) {
 	g := testGrammar()

@@ -40,7 +40,8 @@ func (entitlementFunction) Definition(_ context.Context, _ function.DefinitionRe
 			function.StringParameter{Name: "target", MarkdownDescription: "The platform's own name, in its own spelling, for example `finance.invoices`."},
 			function.StringParameter{
 				Name: "permission", AllowNullValue: true,
-				MarkdownDescription: "The permission, for example `select`. `null` or `\"\"` for types that have none.",
+				MarkdownDescription: "The permission, for example `select`. `\"\"` or `null` for types that have none; OpenTofu (1.12 and " +
+					"before) cannot pass `null` to a provider's function.",
 			},
 		},
 		Return: function.StringReturn{},
@@ -76,7 +77,7 @@ func checkEntitlement(e nhi.Entitlement) (int64, error) {
 	case takes && e.Permission == "" && !slices.ContainsFunc(rows, func(t nhi.EntitlementType) bool { return !takesPermission(t) }):
 		return argPermission, fmt.Errorf("the type %q needs a permission, as in %q", e.Type, rows[0].Example)
 	case !takes && e.Permission != "":
-		return argPermission, fmt.Errorf("the type %q has no permission, as in %q; write null", e.Type, rows[0].Example)
+		return argPermission, fmt.Errorf("the type %q has no permission, as in %q; write \"\"", e.Type, rows[0].Example)
 	case strings.Contains(e.Permission, "#"):
 		return argPermission, errors.New(`a permission has no "#"`)
 	}

@@ -1,0 +1,149 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// reviewed is a world with an account of ours on a and b, and another of our stack on a.
+func reviewed() *world {
+	w := newWorld()
+	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours, Entitlements: roles("x")})
+	w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: theirs, Entitlements: roles("x")})
+	w.b.put(nhi.Account{Ref: nhi.Ref{Name: "b-billing"}, Mark: ours, Entitlements: roles("y")})
+	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "left"}, Mark: nhi.Mark{Stack: ours.Stack, Identity: "left"}, Status: nhi.Suspended})
+	return w
+}
+
+var both = []string{"a", "b"}
+
+func foundTexts(found []lifecycle.Found) []string {
+	var out []string
+	for _, f := range found {
+		out = append(out, fmt.Sprintf("%s/%s %s", f.Platform, f.Account.Name, f.ManagedBy))
+	}
+	return out
+}
+
+func heldTexts(r lifecycle.Review) []string {
+	var out []string
+	for _, h := range r.Held {
+		out = append(out, fmt.Sprintf("%s/%s %s", h.Platform, h.Account.Name, h.Entitlement))
+	}
+	return out
+}
+
+func TestInventory(t *testing.T) {
+	w, yes := reviewed(), true
+	for _, test := range []struct {
+		search lifecycle.Search
+		want   []string
+	}{
+		{lifecycle.Search{Platforms: []string{"b", "a", "a"}, Name: "*b*"}, []string{
+			"a/billing this_stack", "a/bystander nobody", "b/b-billing this_stack", "b/billing another_stack", "b/bystander nobody",
+		}},
+		{lifecycle.Search{Platforms: both, ManagedBy: lifecycle.AnotherStack}, []string{
+			"a/foreign another_stack", "b/billing another_stack", "b/foreign another_stack",
+		}},
+		{lifecycle.Search{Platforms: both, Suspended: &yes}, []string{"a/left this_stack"}},
+	} {
+		found, problems := lifecycle.Inventory(t.Context(), w.fleet(), test.search)
+		if diff := cmp.Diff(test.want, foundTexts(found)); diff != "" || problems != nil {
+			t.Errorf("%+v, problems %v (-want +got):\n%s", test.search, problems, diff)
+		}
+	}
+}
+
+func TestOrphans(t *testing.T) {
+	w := reviewed()
+	for _, test := range []struct{ declared, want []string }{
+		{nil, []string{"a/billing this_stack", "a/left this_stack", "b/b-billing this_stack"}},
+		{[]string{"billing", "bystander"}, []string{"a/left this_stack"}},
+		{[]string{"left"}, []string{"a/billing this_stack", "b/b-billing this_stack"}},
+		{[]string{"left", "billing"}, nil},
+	} {
+		found, problems := lifecycle.Orphans(t.Context(), w.fleet(), both, test.declared)
+		if diff := cmp.Diff(test.want, foundTexts(found)); diff != "" || problems != nil {
+			t.Errorf("beside %v, problems %v (-want +got):\n%s", test.declared, problems, diff)
+		}
+	}
+}
+
+// TestReviewIsWholeOrNothing: with one platform that fails there is no result, and the platform is named.
+func TestReviewIsWholeOrNothing(t *testing.T) {
+	w := reviewed()
+	w.b.refuse = func(op string) error { return fmt.Errorf("%s: %w", op, errRefused) }
+	f := w.fleet()
+	found, problems := lifecycle.Orphans(t.Context(), f, both, nil)
+	if diff := cmp.Diff([]string{"b"}, problems.Platforms()); diff != "" || len(found) > 0 {
+		t.Errorf("orphans %v, problems on (-want +got):\n%s", found, diff)
+	}
+	r, problems, err := lifecycle.Holders(t.Context(), f, both, []string{"role:x"})
+	if diff := cmp.Diff([]string{"b"}, problems.Platforms()); diff != "" || len(r.Held) > 0 || err != nil {
+		t.Errorf("holders %v, error %v, problems on (-want +got):\n%s", r.Held, err, diff)
+	}
+	// The plain platform cannot list its accounts, which is no empty list.
+	_, problems = lifecycle.Inventory(t.Context(), reviewed().fleet(), lifecycle.Search{})
+	if diff := cmp.Diff([]string{"c"}, problems.Platforms()); diff != "" || driver.CodeOf(problems[0].Err) != driver.Unsupported {
+		t.Errorf("problems %v on (-want +got):\n%s", problems, diff)
+	}
+}
+
+func TestHolders(t *testing.T) {
+	w := reviewed()
+	r, problems, err := lifecycle.Holders(t.Context(), w.fleet(), both, []string{"role:x", "role:nobody's"})
+	want := []string{
+		"a/billing role:x", "a/bystander role:x", "a/foreign role:x", "b/billing role:x", "b/bystander role:x", "b/foreign role:x",
+	}
+	if diff := cmp.Diff(want, heldTexts(r)); diff != "" || problems != nil || err != nil {
+		t.Errorf("problems %v, error %v (-want +got):\n%s", problems, err, diff)
+	}
+	if diff := cmp.Diff(both, r.DirectOnly); diff != "" {
+		t.Errorf("platforms that tell direct ones only (-want +got):\n%s", diff)
+	}
+	for text, want := range map[string]string{"rule:x": `platform "a"`, "role:": "names no target"} {
+		_, _, err := lifecycle.Holders(t.Context(), w.fleet(), both, []string{"role:x", text})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestExplainIdentity(t *testing.T) {
+	f := reviewed().fleet()
+	for _, test := range []struct {
+		names     map[string]string
+		platforms []string
+		want      []string
+		problems  []string
+	}{
+		{nil, nil, []string{"a/billing role:x"}, nil},
+		{map[string]string{"b": "b-billing"}, nil, []string{"a/billing role:x", "b/b-billing role:y"}, nil},
+		{map[string]string{"b": "b-billing"}, []string{"b"}, []string{"b/b-billing role:y"}, nil},
+		{map[string]string{"b": "billing"}, nil, nil, []string{"b"}}, // Another stack's.
+		{map[string]string{"c": "gone", "b": "bystander"}, nil, nil, []string{"b", "c"}},
+	} {
+		r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", test.names, test.platforms)
+		if diff := cmp.Diff(test.want, heldTexts(r)); diff != "" {
+			t.Errorf("%v on %v (-want +got):\n%s", test.names, test.platforms, diff)
+		}
+		if diff := cmp.Diff(test.problems, problems.Platforms(), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%v on %v: problems on (-want +got):\n%s", test.names, test.platforms, diff)
+		}
+	}
+	r, problems := lifecycle.ExplainAccount(t.Context(), f, "b", "billing")
+	if diff := cmp.Diff([]string{"b/billing role:x"}, heldTexts(r)); diff != "" || problems != nil {
+		t.Errorf("another stack's account, problems %v (-want +got):\n%s", problems, diff)
+	}
+	if _, problems = lifecycle.ExplainAccount(t.Context(), f, "b", "nobody"); len(problems) != 1 || driver.CodeOf(problems[0].Err) != driver.NotFound {
+		t.Errorf("nobody: %v", problems)
+	}
+}
