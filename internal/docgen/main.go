@@ -107,6 +107,7 @@ func abilities(spec driver.Spec) []ability {
 		{"Issues, sees and revokes credentials (`nhi_rotation`)", spec.Can(driver.CanIssue)},
 		{"Mints short-lived tokens (`nhi_token`)", spec.Can(driver.CanMintTokens)},
 		{"Reads all accounts in bulk", spec.Can(driver.CanSweep)},
+		{"Tells what accounts inherit (`nhi_entitlements`, `nhi_holders`)", spec.Can(driver.CanExplain)},
 		{"Keeps secrets for others", spec.Can(driver.CanStoreSecrets)},
 	}
 }
