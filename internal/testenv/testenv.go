@@ -29,6 +29,8 @@ type Servers struct {
 	SCIM       SCIM       `json:"scim"`
 	MySQL      MySQL      `json:"mysql"`
 	OAuth      OAuth      `json:"oauth"`
+	Kubernetes Kubernetes `json:"kubernetes"`
+	AWS        AWS        `json:"aws"`
 	CLI        CLI        `json:"cli"`
 }
 
@@ -74,6 +76,22 @@ type OAuth struct {
 	Issuer             string `json:"issuer,omitempty"`
 	InitialAccessToken string `json:"initial_access_token,omitempty"`
 	Scopes             int    `json:"scopes,omitempty"`
+}
+
+// Kubernetes is an API server with etcd and nothing else: no controller runs. Token is that of a member of
+// system:masters; the authority in CAFile signed the server's certificate.
+type Kubernetes struct {
+	Address string `json:"address,omitempty"`
+	CAFile  string `json:"ca_file,omitempty"`
+	Token   string `json:"token,omitempty"`
+}
+
+// AWS is a server that speaks a part of the IAM and STS APIs of AWS (SeaweedFS), with the access key of its
+// administrator.
+type AWS struct {
+	Endpoint  string `json:"endpoint,omitempty"`
+	AccessKey string `json:"access_key,omitempty"`
+	SecretKey string `json:"secret_key,omitempty"`
 }
 
 // CLI holds paths of the command-line programs that the acceptance tests drive.

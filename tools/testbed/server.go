@@ -27,7 +27,7 @@ type server interface {
 
 // servers lists every server, in the order in which they start.
 func servers() []server {
-	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, clis{}}
+	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, clis{}}
 }
 
 func serverNames() []string {

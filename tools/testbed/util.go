@@ -51,12 +51,16 @@ func randomText() string { return rand.Text() }
 
 // httpOK fails unless a GET with that header answers 200.
 func httpOK(ctx context.Context, url, header, value string) error {
+	return httpOKWith(ctx, http.DefaultClient, url, header, value)
+}
+
+func httpOKWith(ctx context.Context, client *http.Client, url, header, value string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
 	request.Header.Set(header, value)
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}

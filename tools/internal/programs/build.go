@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // install runs build into a temporary directory and renames that to entry: entry is there whole or not at all. While it
@@ -49,7 +50,7 @@ func (p Program) build(ctx context.Context, source, temp string, progress io.Wri
 
 func goBuild(ctx context.Context, p Program, source, temp string, progress io.Writer) error {
 	output := filepath.Join(temp, p.File)
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", p.Tags, "-ldflags", "-s -w", "-o", output, p.Package)
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", p.Tags, "-ldflags", strings.TrimSpace("-s -w "+p.LDFlags), "-o", output, p.Package)
 	cmd.Dir = source
 	return run(cmd, progress)
 }

@@ -29,10 +29,11 @@ type Program struct {
 	// Dir is the directory that pins it, relative to the root of the checkout.
 	Dir string
 
-	// Package and Tags say what `go build` builds inside Dir. A program without a package is an npm project: Dir is
-	// copied and its dependencies are installed beside it.
+	// Package and Tags say what `go build` builds inside Dir, LDFlags what its linker sets besides. A program without a
+	// package is an npm project: Dir is copied and its dependencies are installed beside it.
 	Package string
 	Tags    string
+	LDFlags string
 	// File is the path of the program inside its directory of the cache.
 	File string
 }
@@ -58,6 +59,16 @@ var (
 	OAuth = Program{
 		Name: "oauth", Version: "9.13.3", Dir: "tools/testbed/oauth", File: "server.mjs",
 	}
+	// KubeAPIServer refuses to start without a version of its own.
+	KubeAPIServer = Program{
+		Name: "kube-apiserver", Version: "1.37.2", Dir: "tools/testbed/modules/kube-apiserver",
+		Package: "k8s.io/kubernetes/cmd/kube-apiserver", File: "kube-apiserver",
+		LDFlags: "-X k8s.io/component-base/version.gitVersion=v1.37.2",
+	}
+	SeaweedFS = Program{
+		Name: "seaweedfs", Version: "4.39", Dir: "tools/testbed/modules/seaweedfs",
+		Package: "github.com/seaweedfs/seaweedfs/weed", File: "weed",
+	}
 	GolangciLint = Program{
 		Name: "golangci-lint", Version: "2.12.0", Dir: "tools/lint",
 		Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", File: "golangci-lint",
@@ -70,7 +81,7 @@ var (
 
 // All lists every program.
 func All() []Program {
-	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, GolangciLint, TFPluginDocs}
+	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, GolangciLint, TFPluginDocs}
 }
 
 // Path returns the path of the built program. It builds it first if the cache does not have it, which takes seconds to
@@ -110,6 +121,9 @@ func cacheDir() (string, error) {
 func (p Program) hash(source string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.GOOS, runtime.GOARCH, p.Package, p.Tags)
+	if p.LDFlags != "" {
+		fmt.Fprintln(sum, p.LDFlags)
+	}
 	err := walkFiles(source, func(name string, content []byte) error {
 		_, err := fmt.Fprintf(sum, "%s %d\n%s", name, len(content), content)
 		return err
