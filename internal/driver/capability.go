@@ -64,7 +64,8 @@ type Issuer interface {
 	// Issue makes a credential beside those that exist. If all slots are taken it changes nothing and returns Conflict.
 	// It is not idempotent: after an error the caller lists and looks for its label.
 	Issue(ctx context.Context, ref nhi.Ref, request IssueRequest) (Issued, error)
-	// RevokeCredential makes one credential useless at once and keeps the others. If it is gone already it succeeds.
+	// RevokeCredential makes one credential useless at once (Spec.RevocationLag) and keeps the others. If it is gone
+	// already it succeeds.
 	RevokeCredential(ctx context.Context, ref nhi.Ref, id string) error
 }
 
@@ -94,7 +95,8 @@ type TokenMinter interface {
 	// behind that listing shows. For a suspended account it makes nothing and returns Conflict. It is not idempotent:
 	// each call makes another token, and one whose answer was lost ends by itself.
 	MintToken(ctx context.Context, ref nhi.Ref) (Token, error)
-	// RevokeToken makes a token that MintToken made useless at once. If it is gone already it succeeds.
+	// RevokeToken makes a token that MintToken made useless at once (Spec.RevocationLag). If it is gone already it
+	// succeeds.
 	RevokeToken(ctx context.Context, token secret.Value) error
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -30,6 +31,9 @@ type Spec struct {
 	NativeExpiry bool
 	// TellsLastUse reports whether the platform says when a credential was last used (nhi.Credential.LastUsedAt).
 	TellsLastUse bool
+	// RevocationLag is how long a credential or token may still be accepted after it was revoked, or its account was
+	// suspended or deleted, because the platform caches what it has authenticated. 0: not at all.
+	RevocationLag time.Duration
 }
 
 // Setting is one setting that accounts have on one kind of platform only.

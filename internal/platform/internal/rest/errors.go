@@ -163,7 +163,7 @@ func Classify(err error) driver.Verdict {
 	case errors.As(err, &content), errors.As(err, &redirect):
 		return driver.Verdict{Code: driver.Unknown}
 	}
-	return driver.Verdict{Code: transportCode(err)}
+	return driver.Verdict{Code: TransportCode(err)}
 }
 
 // Code says what the status means by itself.
@@ -193,8 +193,8 @@ func (e *StatusError) Code() driver.Code {
 	return driver.Unknown
 }
 
-// transportCode classifies what happens below HTTP.
-func transportCode(err error) driver.Code {
+// TransportCode classifies what happens below HTTP; for drivers whose client library speaks HTTP itself, too.
+func TransportCode(err error) driver.Code {
 	var unknownCA x509.UnknownAuthorityError
 	var hostname x509.HostnameError
 	var verification *tls.CertificateVerificationError
