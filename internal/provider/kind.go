@@ -37,6 +37,7 @@ var kinds = sync.OnceValue(func() []kind {
 	return []kind{
 		mysqlKind(),
 		oauthClientKind(),
+		kubernetesKind(),
 		postgresqlKind(),
 		sandboxKind(),
 		scimKind(),
