@@ -35,6 +35,7 @@ import (
 // schemas in it are made once and never changed.
 var kinds = sync.OnceValue(func() []kind {
 	return []kind{
+		ldapKind(),
 		mysqlKind(),
 		oauthClientKind(),
 		kubernetesKind(),

@@ -31,6 +31,8 @@ type Servers struct {
 	OAuth      OAuth      `json:"oauth"`
 	Kubernetes Kubernetes `json:"kubernetes"`
 	AWS        AWS        `json:"aws"`
+	LDAP       Directory  `json:"ldap"`
+	AD         Directory  `json:"active_directory"`
 	CLI        CLI        `json:"cli"`
 }
 
@@ -92,6 +94,29 @@ type AWS struct {
 	Endpoint  string `json:"endpoint,omitempty"`
 	AccessKey string `json:"access_key,omitempty"`
 	SecretKey string `json:"secret_key,omitempty"`
+}
+
+// Directory is an LDAP server: OpenLDAP with the overlays ppolicy, memberof and refint, or Samba as a domain controller of
+// Active Directory. It speaks TLS with a certificate for its host that the authority in CAFile signed. Below BaseDN are
+// the empty units ou=accounts and ou=groups; in a domain also OU=locked, in which BindDN may make accounts and set no
+// password.
+type Directory struct {
+	// Host and Port are those of ldaps://; PlainPort, at which StartTLS is spoken too, is that of ldap://.
+	Host      string `json:"host,omitempty"`
+	Port      int    `json:"port,omitempty"`
+	PlainPort int    `json:"plain_port,omitempty"`
+	BaseDN    string `json:"base_dn,omitempty"`
+	// RootDN may do everything.
+	RootDN       string `json:"root_dn,omitempty"`
+	RootPassword string `json:"root_password,omitempty"`
+	// BindDN has exactly the rights that the platform's guide asks for.
+	BindDN   string `json:"bind_dn,omitempty"`
+	Password string `json:"password,omitempty"`
+	// ReaderDN may read what BindDN reads, and change nothing. OpenLDAP has, with the same password and beside it, cn=blind,
+	// which sees no account, and cn=limited, which gets ten entries at most.
+	ReaderDN       string `json:"reader_dn,omitempty"`
+	ReaderPassword string `json:"reader_password,omitempty"`
+	CAFile         string `json:"ca_file,omitempty"`
 }
 
 // CLI holds paths of the command-line programs that the acceptance tests drive.

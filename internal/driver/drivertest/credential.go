@@ -175,7 +175,9 @@ func credentialOverSlots(k *kit) {
 		k.wantLogin(issued)
 	}
 	k.revokeCredential(account.Ref, all[0].Credential.ID)
+	k.wantNoLogin(all[0])
 	k.wantLogin(k.issue(account.Ref))
+	k.wantNoLogin(all[0])
 }
 
 func credentialRevokeTwice(k *kit) {

@@ -76,7 +76,18 @@ func npmInstall(ctx context.Context, source, temp string, progress io.Writer) er
 	return run(cmd, progress)
 }
 
-// Apt installs Debian packages. It needs root.
+// Cached returns the path of an entry of the cache, which build fills in a temporary directory if it is not there yet.
+// What is built must follow from the name.
+func Cached(ctx context.Context, name string, build func(temp string) error) (string, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	entry := filepath.Join(cache, name)
+	return entry, install(ctx, entry, build)
+}
+
+// Apt installs Debian packages, without starting the services in them. It needs root.
 func Apt(ctx context.Context, progress io.Writer, packages ...string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("missing Debian packages: as root, run: apt-get install --no-install-recommends %v", packages)
@@ -90,6 +101,11 @@ func Apt(ctx context.Context, progress io.Writer, packages ...string) error {
 		return err
 	}
 	defer unlock()
+	allow, err := forbidServices()
+	if err != nil {
+		return err
+	}
+	defer allow()
 	for _, args := range [][]string{
 		{"update", "-q"},
 		append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...),
@@ -103,6 +119,26 @@ func Apt(ctx context.Context, progress io.Writer, packages ...string) error {
 		}
 	}
 	return nil
+}
+
+// forbidServices keeps packages from starting their services until allow is called, in Debian's way: invoke-rc.d and
+// deb-systemd-invoke ask this program first, and 101 means no. A machine that has one already decides itself.
+func forbidServices() (allow func(), err error) {
+	const policy = "/usr/sbin/policy-rc.d"
+	file, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if errors.Is(err, os.ErrExist) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	allow = func() { _ = os.Remove(policy) }
+	_, err = file.WriteString("#!/bin/sh\nexit 101\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		allow()
+		return nil, err
+	}
+	return allow, nil
 }
 
 func run(cmd *exec.Cmd, progress io.Writer) error {

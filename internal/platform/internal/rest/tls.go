@@ -23,6 +23,9 @@ type TLS struct {
 	ServerName string
 }
 
+// Config returns the settings for connections that are not HTTP.
+func (t TLS) Config() (*tls.Config, error) { return t.build() }
+
 func (t TLS) build() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CAFile != "" || t.CAPEM != "" {
