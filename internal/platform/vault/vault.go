@@ -83,5 +83,5 @@ func (d *vaultDriver) Close() error { return d.conn.close() }
 // lock serialises read-modify-write of one object ("entity:<id>") in this process: Vault's identity store replaces
 // whole lists and has no check-and-set.
 func (d *vaultDriver) lock(ctx context.Context, object string) (func(), error) {
-	return objectLocks.lock(ctx, d.lockPrefix+object)
+	return objectLocks.Lock(ctx, d.lockPrefix+object)
 }

@@ -1,4 +1,4 @@
-package vault
+package keylock
 
 import (
 	"context"
@@ -6,27 +6,27 @@ import (
 	"testing"
 )
 
-func TestKeyedLocks(t *testing.T) {
-	locks := keyedLocks{held: map[string]*keyedLock{}}
-	unlock, err := locks.lock(t.Context(), "a")
+func TestLocks(t *testing.T) {
+	var locks Set
+	unlock, err := locks.Lock(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := locks.lock(t.Context(), "b")
+	other, err := locks.Lock(t.Context(), "b")
 	if err != nil {
 		t.Fatalf("another key waits: %v", err)
 	}
 	other()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := locks.lock(ctx, "a"); !errors.Is(err, context.Canceled) {
+	if _, err := locks.Lock(ctx, "a"); !errors.Is(err, context.Canceled) {
 		t.Fatalf("waiting for a held lock ends with %v", err)
 	}
 	var inside int
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		again, err := locks.lock(t.Context(), "a")
+		again, err := locks.Lock(t.Context(), "a")
 		if err != nil {
 			t.Error(err)
 			return
