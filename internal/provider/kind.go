@@ -40,6 +40,7 @@ var kinds = sync.OnceValue(func() []kind {
 		oauthClientKind(),
 		kubernetesKind(),
 		postgresqlKind(),
+		redmineKind(),
 		sandboxKind(),
 		scimKind(),
 		vaultKind(),

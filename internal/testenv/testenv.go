@@ -33,6 +33,7 @@ type Servers struct {
 	AWS        AWS        `json:"aws"`
 	LDAP       Directory  `json:"ldap"`
 	AD         Directory  `json:"active_directory"`
+	Redmine    Redmine    `json:"redmine"`
 	CLI        CLI        `json:"cli"`
 }
 
@@ -117,6 +118,12 @@ type Directory struct {
 	ReaderDN       string `json:"reader_dn,omitempty"`
 	ReaderPassword string `json:"reader_password,omitempty"`
 	CAFile         string `json:"ca_file,omitempty"`
+}
+
+// Redmine is a Redmine with an administrator's API key, and with the custom field "NHI" of users.
+type Redmine struct {
+	URL    string `json:"url,omitempty"`
+	APIKey string `json:"api_key,omitempty"`
 }
 
 // CLI holds paths of the command-line programs that the acceptance tests drive.

@@ -27,7 +27,7 @@ type server interface {
 
 // servers lists every server, in the order in which they start.
 func servers() []server {
-	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, ldap{}, activeDirectory{}, clis{}}
+	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, ldap{}, activeDirectory{}, redmine{}, clis{}}
 }
 
 func serverNames() []string {
