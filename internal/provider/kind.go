@@ -42,6 +42,7 @@ var kinds = sync.OnceValue(func() []kind {
 		postgresqlKind(),
 		redmineKind(),
 		sandboxKind(),
+		sapBTPKind(),
 		scimKind(),
 		vaultKind(),
 	}

@@ -1,0 +1,93 @@
+package acctest
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sapbtp/sapbtpfake"
+)
+
+// TestSAPBTP manages a shadow user of the checked fake through its whole life. After it, the user does not come back.
+func TestSAPBTP(t *testing.T) {
+	options := sapbtpfake.Options{ClientID: "sb-admin!b1", ClientSecret: "admin-" + unique(t, "secret"), InstanceID: "instance-1"}
+	fake := sapbtpfake.New(options)
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	fake.AddRoleCollection("Billing Viewer")
+	fake.AddUpperUser("agent@example.com", "corporate-idp")
+	login := func(path string) string {
+		return fmt.Sprintf("url = %q\n token_url = %q\n client_id = %q\n", server.URL+path, server.URL+sapbtpfake.TokenPath, options.ClientID)
+	}
+	identity, store := unique(t, "agent"), vaultSite(t, "secrets", "")
+	w := NewWorkspace(t, append(store.env, "NHI_BTP_CLIENT_SECRET="+options.ClientSecret,
+		"NHI_BTP_LEVEL_ABOVE_CLIENT_SECRET="+options.ClientSecret, "NHI_BTP_SERVICE_MANAGER_CLIENT_SECRET="+options.ClientSecret)...)
+	w.Configure(fmt.Sprintf(`
+provider "nhi" {
+  stack = %q
+
+  sap_btp {
+    name   = "btp"
+    origin = "corporate-idp"
+    %s
+
+    level_above {
+      %s
+    }
+    service_manager {
+      service_instance_id = "instance-1"
+      %s
+    }
+  }
+%s}
+
+resource "nhi_identity" "this" {
+  name  = %q
+  kind  = "ai_agent"
+  owner = "team@example.com"
+
+  account {
+    platform = "btp"
+    name     = "agent@example.com"
+
+    sap_btp { email = "team@example.com" }
+  }
+}
+
+resource "nhi_grant" "this" {
+  identity     = nhi_identity.this
+  entitlements = { btp = ["role_collection:Billing Viewer"] }
+}
+
+resource "nhi_rotation" "this" {
+  identity     = nhi_identity.this
+  platform     = "btp"
+  rotate_every = "24h"
+  overlap      = "1h"
+
+  deliver {
+    platform = "secrets"
+    path     = %q
+  }
+}
+`, unique(t, "stack"), login(sapbtpfake.SubaccountPath), login(sapbtpfake.UpperPath), login(sapbtpfake.ManagerPath), store.block(), identity,
+		"secret/"+identity+"/btp"))
+	w.Apply()
+	w.Plan(exitEmpty)
+	if !fake.Logon("agent@example.com", "corporate-idp") {
+		t.Error("the agent cannot log on")
+	}
+	fake.AddRoleCollection("Administrator")
+	if !fake.Assign("agent@example.com", "corporate-idp", "Administrator", false) {
+		t.Fatal("cannot assign by hand")
+	}
+	if got := w.Plan(exitChanges).Output; !strings.Contains(got, `- "role_collection:Administrator"`) {
+		t.Errorf("the plan does not show what was assigned by hand:\n%s", got)
+	}
+	w.Apply()
+	w.Destroy()
+	if fake.Logon("agent@example.com", "corporate-idp") {
+		t.Error("the destroyed user came back at its next logon")
+	}
+}
