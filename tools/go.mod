@@ -1,6 +1,6 @@
 module github.com/nhi-labs/terraform-provider-nhi/tools
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/hashicorp/terraform-plugin-framework v1.19.0

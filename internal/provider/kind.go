@@ -36,9 +36,10 @@ import (
 var kinds = sync.OnceValue(func() []kind {
 	return []kind{
 		ldapKind(),
+		jiraKind(),
+		kubernetesKind(),
 		mysqlKind(),
 		oauthClientKind(),
-		kubernetesKind(),
 		postgresqlKind(),
 		redmineKind(),
 		sandboxKind(),

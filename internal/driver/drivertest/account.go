@@ -19,6 +19,7 @@ var accountCases = []testCase{
 	{name: "account/recreated_is_another", run: accountRecreatedIsAnother},
 	{name: "account/create_over_own", run: accountCreateOverOwn},
 	{name: "account/create_over_foreign", run: accountCreateOverForeign},
+	{name: "account/made_elsewhere", run: accountMadeElsewhere},
 	{name: "account/create_suspended", needs: []driver.Capability{driver.CanSuspend}, run: accountCreateSuspended},
 }
 
@@ -138,6 +139,18 @@ func accountCreateOverForeign(k *kit) {
 	_, err := k.d.CreateAccount(k.ctx, driver.AccountSpec{Name: before.Name, Mark: k.mark(), Settings: k.h.Settings()})
 	k.wantCode(err, "create over a foreign account", driver.AlreadyExists)
 	k.wantSame(before)
+}
+
+// accountMadeElsewhere checks that a platform that cannot make accounts says so, and makes none.
+func accountMadeElsewhere(k *kit) {
+	if _, ok := k.h.(Maker); !ok {
+		k.Log("accounts are made here")
+		return
+	}
+	name := k.name()
+	_, err := k.d.CreateAccount(k.ctx, driver.AccountSpec{Name: name, Mark: k.mark()})
+	k.wantCode(err, "create where the platform cannot", driver.Unsupported)
+	k.wantAbsent(nhi.Ref{Name: name})
 }
 
 func accountCreateSuspended(k *kit) {

@@ -59,6 +59,14 @@ type Harness interface {
 	Unsupported() map[string]string
 }
 
+// Maker is implemented by harnesses of kinds whose accounts are made elsewhere and only adopted here: there CreateAccount
+// returns Unsupported for every name that is not taken.
+type Maker interface {
+	// Make makes an account without an ownership mark and without entitlements, out of band. An account of that name that
+	// was deleted before is another one, if the platform tells them apart.
+	Make(t *testing.T, name string)
+}
+
 // Fault is a way in which the connection to a platform fails.
 type Fault string
 

@@ -36,7 +36,8 @@ func cases() []testCase {
 // Each case is a subtest ("go test -run 'TestConformance/grant/twice'"). Cases for capabilities that the kind does not
 // declare do not run; neither do those that the harness declares unsupported, whose reasons are logged. Most cases run
 // in parallel, so calls that race for one object of the platform may return Conflict; where package fleet would repeat
-// a call, so does the suite. A harness of a secret store may also implement SecretPather.
+// a call, so does the suite. A harness of a secret store may also implement SecretPather, one of a kind that
+// cannot make accounts Maker.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	table := cases()
