@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
 
 // Auth says how requests are authenticated: with at most one of Bearer, Username with Password, and OAuth2. With none,
@@ -92,7 +92,7 @@ func newTokens(c ClientCredentials, client *http.Client, allowPlain bool) (*toke
 	if c.ClientID == "" || c.TokenURL == "" {
 		return nil, errors.New("OAuth 2.0 client credentials need a token URL and a client id")
 	}
-	if _, err := parseBase(c.TokenURL, allowPlain); err != nil {
+	if _, err := transport.ParseBase(c.TokenURL, allowPlain); err != nil {
 		return nil, fmt.Errorf("token URL: %w", err)
 	}
 	t := &tokens{client: client, hidden: c.ClientSecret}
@@ -170,9 +170,4 @@ func (t *tokens) secrets() []secret.Value {
 		return nil
 	}
 	return []secret.Value{t.hidden}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -19,7 +19,11 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
+
+// TLS says whom to trust and, for mutual TLS, who we are.
+type TLS = transport.TLS
 
 const (
 	defaultTimeout = 30 * time.Second
@@ -64,24 +68,21 @@ type Client struct {
 
 // New checks config and makes a client. It reads certificate files, and does no network I/O.
 func New(config Config) (*Client, error) {
-	base, err := parseBase(config.BaseURL, config.AllowPlainHTTP)
+	base, err := transport.ParseBase(config.BaseURL, config.AllowPlainHTTP)
 	if err != nil {
 		return nil, err
 	}
-	tlsConfig, err := config.TLS.build()
+	pool, err := config.TLS.Pool()
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // The standard library's own.
-	transport.TLSClientConfig = tlsConfig
-	transport.MaxIdleConnsPerHost = 16
-	plain := &http.Client{Transport: transport, Timeout: orDefault(config.Timeout, defaultTimeout), CheckRedirect: sameHostOnly}
+	plain := &http.Client{Transport: pool, Timeout: orDefault(config.Timeout, defaultTimeout), CheckRedirect: sameHostOnly}
 	auth, err := config.Auth.build(plain, config.AllowPlainHTTP)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
-		base: base, transport: transport, auth: auth, userAgent: config.UserAgent,
+		base: base, transport: pool, auth: auth, userAgent: config.UserAgent,
 		mediaType: orDefault(config.MediaType, "application/json"), maxBody: orDefault(config.MaxBody, defaultMaxBody),
 	}
 	c.http = &retryablehttp.Client{
@@ -97,27 +98,6 @@ func orDefault[T comparable](value, fallback T) T {
 		return fallback
 	}
 	return value
-}
-
-func parseBase(text string, allowPlain bool) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		// The error of url.Parse repeats the text, which may hold a password.
-		return nil, errors.New("the URL cannot be parsed: write for example https://host.example/path")
-	}
-	switch {
-	case u.User != nil:
-		return nil, errors.New("the URL has a user name in it: give user name and password as their own arguments")
-	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
-		return nil, fmt.Errorf("%q is not a complete URL: write for example https://host.example/path", text)
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("the URL %q has a query or fragment: remove what follows the path", u.Redacted())
-	case u.Scheme == "http" && !allowPlain && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("the URL %q would send credentials unencrypted: use https", text)
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	u.RawPath = strings.TrimRight(u.RawPath, "/")
-	return u, nil
 }
 
 // BaseURL returns the base URL without a slash at the end.

@@ -1,10 +1,13 @@
-package rest
+// Package transport holds what everything that talks to a server over HTTP or TLS has to get right: whom to trust, and
+// which addresses may be given credentials.
+package transport
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
@@ -23,10 +26,8 @@ type TLS struct {
 	ServerName string
 }
 
-// Config returns the settings for connections that are not HTTP.
-func (t TLS) Config() (*tls.Config, error) { return t.build() }
-
-func (t TLS) build() (*tls.Config, error) {
+// Config reads the files that it names and returns a configuration for clients.
+func (t TLS) Config() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CAFile != "" || t.CAPEM != "" {
 		pool, err := t.authorities()
@@ -43,6 +44,18 @@ func (t TLS) build() (*tls.Config, error) {
 	}
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return t.certificate() }
 	return config, nil
+}
+
+// Pool returns an HTTP transport that uses t, with connections of its own.
+func (t TLS) Pool() (*http.Transport, error) {
+	config, err := t.Config()
+	if err != nil {
+		return nil, err
+	}
+	pool := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // The standard library's own.
+	pool.TLSClientConfig = config
+	pool.MaxIdleConnsPerHost = 16
+	return pool, nil
 }
 
 func (t TLS) authorities() (*x509.CertPool, error) {
