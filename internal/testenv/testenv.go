@@ -29,6 +29,9 @@ type Servers struct {
 	SCIM       SCIM       `json:"scim"`
 	MySQL      MySQL      `json:"mysql"`
 	OAuth      OAuth      `json:"oauth"`
+	RSyslog    Syslog     `json:"rsyslog"`
+	SyslogNG   Syslog     `json:"syslog_ng"`
+	Collector  Collector  `json:"collector"`
 	Kubernetes Kubernetes `json:"kubernetes"`
 	AWS        AWS        `json:"aws"`
 	LDAP       Directory  `json:"ldap"`
@@ -79,6 +82,26 @@ type OAuth struct {
 	Issuer             string `json:"issuer,omitempty"`
 	InitialAccessToken string `json:"initial_access_token,omitempty"`
 	Scopes             int    `json:"scopes,omitempty"`
+}
+
+// Syslog is a receiver of RFC 5424 messages on two addresses, with and without TLS; its certificate for 127.0.0.1 is
+// signed by the authority in CAFile. It appends what it understood of each message to File as a line of JSON: rsyslog with
+// the fields pri, host, app, msgid, sd, msg and version, syslog-ng with its own names.
+type Syslog struct {
+	TCP    string `json:"tcp,omitempty"`
+	TLS    string `json:"tls,omitempty"`
+	CAFile string `json:"ca_file,omitempty"`
+	File   string `json:"file,omitempty"`
+}
+
+// Collector is an OpenTelemetry Collector: base URLs of its receivers, all with TLS as in Syslog. Its HTTP Event Collector
+// acknowledges and takes any token, which it writes down. It appends what it received to File in OTLP's JSON.
+type Collector struct {
+	OTLPHTTP  string `json:"otlp_http,omitempty"`
+	OTLPGRPC  string `json:"otlp_grpc,omitempty"`
+	SplunkHEC string `json:"splunk_hec,omitempty"`
+	CAFile    string `json:"ca_file,omitempty"`
+	File      string `json:"file,omitempty"`
 }
 
 // Kubernetes is an API server with etcd and nothing else: no controller runs. Token is that of a member of

@@ -28,6 +28,9 @@ type server interface {
 // servers lists every server, in the order in which they start.
 func servers() []server {
 	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, ldap{}, activeDirectory{}, redmine{}, clis{}}
+	return []server{
+		postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, ldap{}, activeDirectory{}, rsyslog{}, syslogNG{}, collector{}, clis{},
+	}
 }
 
 func serverNames() []string {

@@ -59,6 +59,9 @@ var (
 	OAuth = Program{
 		Name: "oauth", Version: "9.13.3", Dir: "tools/testbed/oauth", File: "server.mjs",
 	}
+	Collector = Program{
+		Name: "collector", Version: "0.110.0", Dir: "tools/testbed/modules/otel-collector", Package: ".", File: "collector",
+	}
 	// KubeAPIServer refuses to start without a version of its own.
 	KubeAPIServer = Program{
 		Name: "kube-apiserver", Version: "1.37.2", Dir: "tools/testbed/modules/kube-apiserver",
@@ -81,7 +84,7 @@ var (
 
 // All lists every program.
 func All() []Program {
-	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, GolangciLint, TFPluginDocs}
+	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, GolangciLint, TFPluginDocs}
 }
 
 // Path returns the path of the built program. It builds it first if the cache does not have it, which takes seconds to
