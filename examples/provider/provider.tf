@@ -25,4 +25,8 @@ provider "nhi" {
     dialect  = "sap_cloud_identity"
     username = "terraform" # client id; client secret: NHI_SAP_PASSWORD
   }
+
+  audit {
+    syslog { address = "siem.internal:6514" } # every change, to the SIEM
+  }
 }

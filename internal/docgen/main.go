@@ -19,19 +19,31 @@ const (
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "docgen:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	guides := filepath.Join("templates", "guides")
 	for _, spec := range provider.Specs() {
-		if err := update(filepath.Join("templates", "guides", "platform-"+spec.Kind+".md.tmpl"), section(spec)); err != nil {
-			fmt.Fprintln(os.Stderr, "docgen:", err)
-			os.Exit(1)
+		if err := update(filepath.Join(guides, "platform-"+spec.Kind+".md.tmpl"), section(spec)); err != nil {
+			return fmt.Errorf("every kind of platform has a guide: %w", err)
 		}
 	}
+	text, err := auditSection()
+	if err != nil {
+		return err
+	}
+	return update(filepath.Join(guides, "audit-sinks.md.tmpl"), text)
 }
 
 // update puts text between the markers of a file.
 func update(path, text string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("every kind of platform has a guide: %w", err)
+		return err
 	}
 	changed, err := replace(string(content), text)
 	if err != nil {

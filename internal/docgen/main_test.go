@@ -1,9 +1,11 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/provider"
 )
 
@@ -20,6 +22,22 @@ func TestReplaceKeepsWhatIsAround(t *testing.T) {
 	}
 	if _, err := replace("no markers", "new"); err == nil {
 		t.Error("a file without markers passes")
+	}
+}
+
+func TestAuditSection(t *testing.T) {
+	t.Chdir(filepath.Join("..", ".."))
+	text, err := auditSection()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range audit.Activities() {
+		if !strings.Contains(text, "| `"+string(a)+"` |") {
+			t.Errorf("no row for %s", a)
+		}
+	}
+	if !strings.Contains(text, `"class_uid": 3005`) {
+		t.Error("no example")
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/url"
 	"os"
 	"slices"
@@ -29,6 +28,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
 
 // kinds is the explicit list of platform kinds. A new kind adds one line here and one file platform_<kind>.go. The
@@ -123,9 +123,13 @@ type platformBlock struct {
 
 // blocks lists the configuration's blocks of this kind.
 func (k kind) blocks(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostics) []platformBlock {
+	return blocksAt(ctx, config, path.Root(k.spec.Kind), diags)
+}
+
+// blocksAt lists the blocks in a list of them.
+func blocksAt(ctx context.Context, config tfsdk.Config, at path.Path, diags *diag.Diagnostics) []platformBlock {
 	var list types.List
-	root := path.Root(k.spec.Kind)
-	diags.Append(config.GetAttribute(ctx, root, &list)...)
+	diags.Append(config.GetAttribute(ctx, at, &list)...)
 	var out []platformBlock
 	for i, element := range list.Elements() {
 		object, ok := element.(types.Object)
@@ -133,7 +137,7 @@ func (k kind) blocks(ctx context.Context, config tfsdk.Config, diags *diag.Diagn
 			continue
 		}
 		name, _ := object.Attributes()["name"].(types.String)
-		out = append(out, platformBlock{path: root.AtListIndex(i), object: object, name: name})
+		out = append(out, platformBlock{path: at.AtListIndex(i), object: object, name: name})
 	}
 	return out
 }
@@ -160,7 +164,9 @@ func (k kind) config(ctx context.Context, b platformBlock, later *fleetLater, di
 	if set, ok := attributes["previous_targets"].(types.Set); ok {
 		config.PreviousTargets = knownStrings(set.Elements())
 	}
-	reader := &blockReader{platformBlock: b, spec: k.spec, later: later, diags: diags}
+	reader := &blockReader{
+		platformBlock: b, what: "platform", environment: b.name.ValueString(), spec: k.spec, later: later, diags: diags,
+	}
 	config.Open = k.open(ctx, reader)
 	config.Spec, config.Secrets = reader.spec, reader.secrets
 	return config
@@ -171,10 +177,12 @@ func whollyKnown(ctx context.Context, v attr.Value) bool {
 	return err == nil && raw.IsFullyKnown()
 }
 
-// blockReader decodes one wholly known platform block and collects its secrets and problems.
+// blockReader decodes one wholly known block of a platform or an audit sink and collects its secrets and problems.
 type blockReader struct {
 	platformBlock
-	// spec starts as the kind's; a dialect may refine it.
+	// what is "platform" or "audit sink", and environment stands for NAME in the variables NHI_<NAME>_<ATTRIBUTE>.
+	what, environment string
+	// spec starts as the kind's; a dialect may refine it. Audit sinks have none.
 	spec driver.Spec
 	// later gives kinds that need another platform the way to it.
 	later   *fleetLater
@@ -207,7 +215,7 @@ func (b *blockReader) secret(attribute string, value, file types.String) secret.
 		}
 		found = secret.New(strings.TrimRight(string(text), "\r\n"))
 	default:
-		found = secret.New(os.Getenv(environmentName(b.name.ValueString(), attribute)))
+		found = secret.New(os.Getenv(environmentName(b.environment, attribute)))
 	}
 	b.secrets = append(b.secrets, found)
 	return found
@@ -217,8 +225,8 @@ func (b *blockReader) secret(attribute string, value, file types.String) secret.
 func (b *blockReader) requireSecret(attribute string, value, file types.String) secret.Value {
 	found := b.secret(attribute, value, file)
 	if found.IsZero() && !b.diags.HasError() {
-		b.fail(attribute, "Missing "+attribute, fmt.Errorf("platform %q needs its %s: set the environment variable %s, or %s_file, or %s "+
-			"(best with an ephemeral value)", b.name.ValueString(), attribute, environmentName(b.name.ValueString(), attribute), attribute, attribute))
+		b.fail(attribute, "Missing "+attribute, fmt.Errorf("%s %q needs its %s: set the environment variable %s, or %s_file, or %s "+
+			"(best with an ephemeral value)", b.what, b.name.ValueString(), attribute, environmentName(b.environment, attribute), attribute, attribute))
 	}
 	return found
 }
@@ -279,10 +287,7 @@ func (b *blockReader) checkURL(attribute, text string, allowPlain bool) {
 	if u.User != nil {
 		b.fail(attribute, "Credentials in an address", errors.New("the URL holds a user name or password; use the attributes for them"))
 	}
-	host := u.Hostname()
-	ip := net.ParseIP(host)
-	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
-	if u.Scheme == "http" && !loopback && !allowPlain {
+	if u.Scheme == "http" && !transport.IsLoopback(u.Hostname()) && !allowPlain {
 		b.fail(attribute, "Insecure address", errors.New("plain http sends credentials readable over the network; use https, or set "+
 			"allow_plain_http = true if the connection is protected otherwise"))
 	}

@@ -70,6 +70,8 @@ func (p *nhiProvider) Metadata(_ context.Context, _ provider.MetadataRequest, re
 }
 
 func (p *nhiProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	blocks := platformBlocks()
+	blocks["audit"] = auditBlock()
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Declares non-human identities (service accounts, workloads, AI agents, API clients, partner " +
 			"integrations) once, and gives and takes their access on every platform: SAP and other SCIM systems, databases, " +
@@ -87,7 +89,7 @@ func (p *nhiProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 					"count as gone, so that nothing is stuck on them.",
 			},
 		},
-		Blocks: platformBlocks(),
+		Blocks: blocks,
 	}
 }
 
@@ -104,6 +106,7 @@ func (p *nhiProvider) ValidateConfig(ctx context.Context, req provider.ValidateC
 			checkPlatformName(b, seen, retired, &resp.Diagnostics)
 		}
 	}
+	checkAudit(ctx, req.Config, &resp.Diagnostics)
 }
 
 // checkPlatformName refuses names that cannot be, are taken, or are retired.

@@ -112,7 +112,7 @@ func TestReservedNames(t *testing.T) {
 	}
 	// The kinds' sub-blocks stand beside these attributes of an account block.
 	for _, k := range kinds() {
-		if slices.Contains([]string{"platform", "name", "adopt"}, k.spec.Kind) || nhi.CheckPlatformName(k.spec.Kind) != nil {
+		if slices.Contains([]string{"platform", "name", "adopt", "audit"}, k.spec.Kind) || nhi.CheckPlatformName(k.spec.Kind) != nil {
 			t.Errorf("a kind is named %q", k.spec.Kind)
 		}
 	}
