@@ -148,32 +148,48 @@ func (d *kubernetesDriver) Explain(ctx context.Context, ref nhi.Ref) ([]driver.H
 		return nil, err
 	}
 	p := principalOf(account)
-	groups := []string{"system:authenticated", "system:serviceaccounts", "system:serviceaccounts:" + p.namespace}
 	var out []driver.Holding
 	for _, b := range all {
 		if b.names(p) {
 			out = append(out, driver.Holding{Entitlement: b.entitlement()})
 		}
+	}
+	return driver.SortHoldings(append(out, inherited(p, all)...)), nil
+}
+
+// ExplainAll is a sweep, and one more reading of the bindings.
+func (d *kubernetesDriver) ExplainAll(ctx context.Context, page func([]driver.Explained) error) error {
+	all, err := d.bindings(ctx)
+	if err != nil {
+		return err
+	}
+	return d.Sweep(ctx, driver.SweepFilter{}, func(accounts []nhi.Account) error {
+		out := make([]driver.Explained, len(accounts))
+		for i, account := range accounts {
+			p, err := d.locate(account.Name)
+			if err != nil {
+				return err
+			}
+			holdings := inherited(p, all)
+			for _, e := range account.Entitlements {
+				holdings = append(holdings, driver.Holding{Entitlement: e})
+			}
+			out[i] = driver.Explained{Account: account, Holdings: driver.SortHoldings(holdings)}
+		}
+		return page(out)
+	})
+}
+
+// inherited is what an account comes by through groups.
+func inherited(p principal, all []binding) []driver.Holding {
+	groups := []string{"system:authenticated", "system:serviceaccounts", "system:serviceaccounts:" + p.namespace}
+	var out []driver.Holding
+	for _, b := range all {
 		for _, s := range b.subjects {
 			if s.Kind == rbacv1.GroupKind && slices.Contains(groups, s.Name) {
 				out = append(out, driver.Holding{Entitlement: b.entitlement(), Via: []string{"group:" + s.Name}})
 			}
 		}
 	}
-	return sortHoldings(out), nil
-}
-
-// sortHoldings puts direct ones first and drops repetitions.
-func sortHoldings(all []driver.Holding) []driver.Holding {
-	compare := func(a, b driver.Holding) int {
-		if direct := slices.Compare(a.Via, b.Via); direct != 0 && (len(a.Via) == 0 || len(b.Via) == 0) {
-			return direct
-		}
-		if byText := a.Entitlement.Compare(b.Entitlement); byText != 0 {
-			return byText
-		}
-		return slices.Compare(a.Via, b.Via)
-	}
-	slices.SortFunc(all, compare)
-	return slices.CompactFunc(all, func(a, b driver.Holding) bool { return compare(a, b) == 0 })
+	return out
 }

@@ -63,7 +63,7 @@ const (
 	managedValue = "terraform-provider-nhi"
 )
 
-// kubernetesDriver implements driver.Driver, Sweeper, Issuer, Verifier, SecretStore, TokenMinter and Explainer.
+// kubernetesDriver implements driver.Driver, Sweeper, Issuer, Verifier, SecretStore, TokenMinter and BulkExplainer.
 type kubernetesDriver struct {
 	api       *connection
 	namespace string

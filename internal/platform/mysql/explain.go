@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -11,8 +12,11 @@ import (
 // public is what MariaDB calls the role of everybody.
 var public = who{user: "PUBLIC"}
 
-// Explain implements driver.Explainer. A role that is not on after login is marked so: the account gets what the role
-// holds by SET ROLE.
+// stepSet begins the step into a role that is not on after login.
+const stepSet = "SET ROLE "
+
+// Explain implements driver.Explainer. What a role holds that is not on after login shows by a SET ROLE, unless the account
+// has the same from a role that is on.
 func (c *client) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding, error) {
 	f, err := c.flavorOf(ctx, c.db)
 	if err != nil {
@@ -30,42 +34,82 @@ func (c *client) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding, er
 	if err != nil {
 		return nil, err
 	}
-	direct := a.direct(held)
-	var found []driver.Holding
-	for _, e := range direct {
-		found = append(found, driver.Holding{Entitlement: e})
-	}
-	for _, e := range direct {
-		if e.Type == typeRole {
-			step := e.String()
-			if !slices.Contains(direct, nhi.Entitlement{Type: typeDefaultRole, Target: e.Target}) {
-				step += " (by SET ROLE)"
-			}
-			found = append(found, through(f, held, f.role(e.Target), []string{step}, []who{f.role(e.Target)})...)
-		}
-	}
-	found = append(found, through(f, held, public, []string{public.user}, []who{public})...)
-	slices.SortStableFunc(found, func(x, y driver.Holding) int {
-		if n := min(len(x.Via), 1) - min(len(y.Via), 1); n != 0 {
-			return n
-		}
-		if n := x.Entitlement.Compare(y.Entitlement); n != 0 {
-			return n
-		}
-		return slices.Compare(x.Via, y.Via)
-	})
-	return found, nil
+	return explain(f, held, a.direct(held))
 }
 
-// through lists what a role holds, and the roles of that role. The path has been walked already; the servers allow no
-// circles, and an inconsistent answer must not make us walk in one.
-func through(f flavor, held holdings, role who, via []string, path []who) []driver.Holding {
-	var found []driver.Holding
-	for _, e := range nhi.SortEntitlements(slices.Clone(held[role])) {
-		found = append(found, driver.Holding{Entitlement: e, Via: via})
-		if next := f.role(e.Target); e.Type == typeRole && !slices.Contains(path, next) {
-			found = append(found, through(f, held, next, append(slices.Clone(via), e.String()), append(slices.Clone(path), next))...)
+// ExplainAll implements driver.BulkExplainer: the statements of a sweep.
+func (c *client) ExplainAll(ctx context.Context, page func([]driver.Explained) error) error {
+	f, accounts, held, err := c.everything(ctx)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(accounts, sweepPage) {
+		out := make([]driver.Explained, len(chunk))
+		for i, a := range chunk {
+			direct := a.direct(held)
+			holdings, err := explain(f, held, direct)
+			if err != nil {
+				return err
+			}
+			out[i] = driver.Explained{Account: a.whole(direct), Holdings: holdings}
+		}
+		if err := page(out); err != nil {
+			return err
 		}
 	}
-	return found
+	return nil
+}
+
+// holder is what a holding comes from.
+type holder struct {
+	nhi.Entitlement
+	last string
+}
+
+func holderOf(h driver.Holding) holder { return holder{h.Entitlement, h.Via[len(h.Via)-1]} }
+
+// explain tells what comes with the roles of an account, and with MariaDB's PUBLIC.
+func explain(f flavor, held holdings, direct []nhi.Entitlement) ([]driver.Holding, error) {
+	confers := func(e nhi.Entitlement) ([]nhi.Entitlement, error) {
+		if e.Type != typeRole {
+			return nil, nil
+		}
+		return held[f.role(e.Target)], nil
+	}
+	isOff := func(e nhi.Entitlement) bool {
+		return e.Type == typeRole && !slices.Contains(direct, nhi.Entitlement{Type: typeDefaultRole, Target: e.Target})
+	}
+	atOnce, err := driver.Inherit(slices.DeleteFunc(slices.Clone(direct), isOff), confers)
+	if err != nil {
+		return nil, err
+	}
+	all, err := driver.Inherit(direct, confers)
+	if err != nil {
+		return nil, err
+	}
+	var found []driver.Holding
+	on := map[holder]bool{}
+	for _, h := range atOnce {
+		if len(h.Via) > 0 {
+			found, on[holderOf(h)] = append(found, h), true
+		}
+	}
+	for _, h := range all {
+		switch {
+		case len(h.Via) == 0:
+			found = append(found, h)
+		case !on[holderOf(h)]: // So the way begins with a role that is off.
+			via := slices.Clone(h.Via)
+			via[0] = stepSet + strings.TrimPrefix(via[0], typeRole+":")
+			found = append(found, driver.Holding{Entitlement: h.Entitlement, Via: via})
+		}
+	}
+	everybodys, err := driver.Inherit(held[public], confers)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range everybodys {
+		found = append(found, driver.Holding{Entitlement: h.Entitlement, Via: append([]string{public.user}, h.Via...)})
+	}
+	return driver.SortHoldings(found), nil
 }

@@ -179,7 +179,7 @@ func TestExplain(t *testing.T) {
 		"default_role:" + outer, "role:" + idle, "role:" + outer, "table:conf." + n + "#update",
 		"global:process < role:" + outer, "role:" + inner + " < role:" + outer,
 		"table:conf." + n + "#delete < PUBLIC",
-		"table:conf." + n + "#insert < role:" + idle + " (by SET ROLE)",
+		"table:conf." + n + "#insert < SET ROLE " + idle,
 		"table:conf." + n + "#select < role:" + outer + " < role:" + inner,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -85,26 +85,13 @@ func (c *client) findWhole(ctx context.Context, q querier, f flavor, ref nhi.Ref
 
 // Sweep implements driver.Sweeper: the same number of statements whatever the number of accounts.
 func (c *client) Sweep(ctx context.Context, filter driver.SweepFilter, page func([]nhi.Account) error) error {
-	f, err := c.flavorOf(ctx, c.db)
-	if err != nil {
-		return err
-	}
-	users, err := users(ctx, c.db, f, "true")
-	if err != nil {
-		return err
-	}
-	held, err := c.holdings(ctx, c.db, f, nil, users)
-	if err != nil {
-		return err
-	}
-	records, err := c.records(ctx, c.db, nil)
+	_, accounts, held, err := c.everything(ctx)
 	if err != nil {
 		return err
 	}
 	var all []nhi.Account
-	for _, u := range users {
-		a := account{u, records[u.who]}
-		if !u.isRole && (filter.Stack == "" || strings.HasPrefix(a.mark, nhi.MarkPrefix(filter.Stack))) {
+	for _, a := range accounts {
+		if filter.Stack == "" || strings.HasPrefix(a.mark, nhi.MarkPrefix(filter.Stack)) {
 			all = append(all, a.whole(a.direct(held)))
 		}
 	}
@@ -114,6 +101,33 @@ func (c *client) Sweep(ctx context.Context, filter driver.SweepFilter, page func
 		}
 	}
 	return nil
+}
+
+// everything reads all accounts and what accounts and roles hold.
+func (c *client) everything(ctx context.Context) (flavor, []account, holdings, error) {
+	f, err := c.flavorOf(ctx, c.db)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	users, err := users(ctx, c.db, f, "true")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	held, err := c.holdings(ctx, c.db, f, nil, users)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	records, err := c.records(ctx, c.db, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var accounts []account
+	for _, u := range users {
+		if !u.isRole {
+			accounts = append(accounts, account{u, records[u.who]})
+		}
+	}
+	return f, accounts, held, nil
 }
 
 // find returns the account that ref addresses, NotFound if there is none.
