@@ -155,6 +155,7 @@ func estate(t *testing.T, prefix string) []crowdSite {
 // Two thousand accounts that nobody declared, on four platforms: a query lists every one, joined by name; the
 // configuration that it generates is imported without a change; and nothing on any platform is different afterwards.
 func TestQueryAndImportAnEstate(t *testing.T) {
+	t.Parallel()
 	// Terraform reads every import block for every other one, so not all that is listed is imported.
 	const imported = 120
 	w := NewWorkspace(t)
@@ -235,6 +236,7 @@ resource "nhi_identity" "svc" {
 // What is imported is marked by the first apply that changes anything, and that changes nothing else: names of their
 // own, settings, an expiry, entitlements that are only ever observed, and suspension stay as they are.
 func TestAdoptionChangesNothingButTheMark(t *testing.T) {
+	t.Parallel()
 	w := NewWorkspace(t)
 	if !w.atLeast(queryVersion) {
 		return // TestImport covers imports without a query.
@@ -300,6 +302,7 @@ func TestAdoptionChangesNothingButTheMark(t *testing.T) {
 
 // A resource identity in state may lack what a newer provider added to it.
 func TestIdentityOfAnOlderState(t *testing.T) {
+	t.Parallel()
 	s := sandboxSite(t, "company")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)

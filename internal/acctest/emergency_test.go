@@ -111,6 +111,7 @@ func sandboxSession(t *testing.T, s *site, path, account string) session {
 // The emergency stop of an identity with a live session and a credential on each of three platforms, one of which is
 // down: the other two are cut off, the error names the third, and a second call finishes. All it needs is the name.
 func TestEmergencyStop(t *testing.T) {
+	t.Parallel()
 	w := NewWorkspace(t)
 	if !w.atLeast(queryVersion) {
 		w.withoutActions(t)
@@ -185,6 +186,7 @@ func (w *Workspace) withoutActions(t *testing.T) {
 // What the emergency stop touches: accounts by their mark under any name, what nobody marked only if it is named, and
 // never what belongs to others.
 func TestEmergencyStopFindsAccounts(t *testing.T) {
+	t.Parallel()
 	w := NewWorkspace(t)
 	if !w.atLeast(queryVersion) {
 		return // TestEmergencyStop covers what other CLIs have.
@@ -220,6 +222,7 @@ func TestEmergencyStopFindsAccounts(t *testing.T) {
 
 // nhi_rotate delivers a new credential at once, and the next apply of the rotation makes it the current one.
 func TestRotateNow(t *testing.T) {
+	t.Parallel()
 	w := NewWorkspace(t)
 	if !w.atLeast(queryVersion) {
 		return // rotate_when_changed is what other CLIs have: TestRotationForced.

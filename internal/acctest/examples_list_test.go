@@ -78,6 +78,8 @@ func exampleList(t *testing.T, examples string) []example {
 // guideExamples says what the directories need beyond their configuration, and what is done with their scripts.
 func guideExamples() map[string]example {
 	return map[string]example{
+		"platforms/kubernetes": {prepare: kubernetesExample},
+		"platforms/mysql":      {prepare: mysqlExample},
 		"platforms/postgresql": {use: func(t *testing.T, e *exampleRun) {
 			exampleSQL(t, "analytics", "BEGIN", "CREATE ROLE svc_billing", strings.ReplaceAll(e.read(t, "admin.sql"), "nhi_admin", "another_admin"), "ROLLBACK")
 		}},

@@ -30,6 +30,21 @@ func exampleReaches(t *testing.T, sap *httptest.Server) map[string]reach {
 	servers := testenv.Load(t)
 	return map[string]reach{
 		"sandbox": {},
+		"kubernetes": {
+			attributes: map[string]string{"host": quoted(servers.Kubernetes.Address), "ca_cert_file": quoted(servers.Kubernetes.CAFile)},
+			env:        []string{"NHI_CLUSTER_TOKEN=" + servers.Kubernetes.Token},
+		},
+		"mysql": {
+			attributes: map[string]string{
+				"host": quoted(servers.MySQL.Host), "port": fmt.Sprint(servers.MySQL.Port), "username": quoted(servers.MySQL.Username),
+				"ca_cert_file": quoted(servers.MySQL.CAFile),
+			},
+			env: []string{"NHI_ORDERS_PASSWORD=" + servers.MySQL.Password},
+		},
+		"oauth_client": {
+			attributes: map[string]string{"issuer": quoted(servers.OAuth.Issuer)},
+			env:        []string{"NHI_LOGIN_INITIAL_ACCESS_TOKEN=" + servers.OAuth.InitialAccessToken},
+		},
 		"postgresql": {
 			attributes: map[string]string{
 				"host": quoted(servers.PostgreSQL.Host), "port": fmt.Sprint(servers.PostgreSQL.Port), "sslrootcert": quoted(servers.PostgreSQL.CAFile),
@@ -76,6 +91,7 @@ type exampleRun struct {
 
 // Every example is planned and applied, against the real servers where there is one, and every script in it is run.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	root, err := testenv.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +107,17 @@ func TestExamples(t *testing.T) {
 		t.Fatal("there are no examples")
 	}
 	prepareExamples(t)
+	for name, reason := range notApplied() {
+		if i := slices.IndexFunc(all, func(e example) bool { return e.name == name }); i >= 0 {
+			t.Logf("%s is validated only: %s", name, reason)
+			for _, file := range all[i].files {
+				used[file] = true
+			}
+			all = slices.Delete(all, i, i+1)
+		} else if whole {
+			t.Errorf("%s is not applied, but there is no such example", name)
+		}
+	}
 	for _, e := range all {
 		t.Run(e.name, func(t *testing.T) { e.run(t, examples, used) })
 	}
@@ -98,11 +125,24 @@ func TestExamples(t *testing.T) {
 		return
 	}
 	for _, file := range exampleFiles(t, examples) {
-		if !used[file] {
+		if !used[file] && !slices.ContainsFunc(usedElsewhere(), func(dir string) bool { return strings.HasPrefix(file, dir) }) {
 			t.Errorf("no test uses examples/%s", file)
 		}
 	}
 }
+
+// notApplied are the examples that are only validated (tools/examples), each with the reason.
+func notApplied() map[string]string {
+	return map[string]string{
+		"platforms/jira":    "no server of this kind runs here, and the driver's fake has to be filled first",
+		"platforms/ldap":    "its two directories have other suffixes than those of the testbed",
+		"platforms/redmine": "its project, group and custom field have to be made through Redmine's database first",
+		"platforms/sap_btp": "no server of this kind runs here, and the driver's fake belongs to the driver's own tests",
+	}
+}
+
+// usedElsewhere are the directories that tools/examples applies (TestReviewExamplesApply).
+func usedElsewhere() []string { return []string{"data-sources/", "functions/"} }
 
 // exampleFiles lists every file under examples/.
 func exampleFiles(t *testing.T, examples string) []string {

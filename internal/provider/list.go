@@ -41,8 +41,8 @@ func searchAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"platforms": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: "Names of the platforms to look at. Default: every configured one. Accounts of one platform come as they are " +
-				"read, and reading stops at the list's `limit`; several platforms are read to their end, to join the accounts of one identity.",
+			MarkdownDescription: "Names of the platforms to look at. Default: every configured one that can list its accounts; a warning " +
+				"names the others. Accounts of one platform come as they are read, and reading stops at the list's `limit`; several platforms are read to their end, to join the accounts of one identity.",
 		},
 		"managed_by": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{stringvalidator.OneOf(managers...)},
@@ -108,6 +108,28 @@ func (m searchModel) search(data *providerData, diags *diag.Diagnostics) lifecyc
 	return s
 }
 
+// leaveOut makes a search over every platform one over those that can list their accounts, and says which are left out:
+// beside an OAuth 2.0 server, which lists nothing, a query would find nothing at all.
+func leaveOut(data *providerData, s *lifecycle.Search, diags *diag.Diagnostics) {
+	if len(s.Platforms) > 0 {
+		return
+	}
+	var unable []string
+	for _, name := range data.fleet.Names() {
+		p, err := data.fleet.Platform(name)
+		switch {
+		case err != nil:
+		case p.Spec().Can(driver.CanSweep) || p.Spec().Can(driver.CanList):
+			s.Platforms = append(s.Platforms, name)
+		default:
+			unable = append(unable, fmt.Sprintf("%s (%s)", name, p.Spec().Title))
+		}
+	}
+	if len(s.Platforms) > 0 && len(unable) > 0 {
+		diags.AddWarning("Not every platform is looked at", "Platforms that cannot list their accounts: "+strings.Join(unable, ", ")+".")
+	}
+}
+
 // silent names the platforms that do not tell what the search asks for.
 func silent(data *providerData, s lifecycle.Search) []string {
 	if s.UnusedSince.IsZero() {
@@ -123,10 +145,11 @@ func silent(data *providerData, s lifecycle.Search) []string {
 	})
 }
 
-// listing is the work of one list block: result makes a result of what was found, false to leave it out.
+// listing is the work of one list block.
 type listing struct {
 	data   *providerData
 	search lifecycle.Search
+	// result makes a result of what was found, false to leave it out.
 	result func(lifecycle.Discovered) (list.ListResult, bool)
 }
 
@@ -139,12 +162,13 @@ func (l listing) stream(ctx context.Context, limit int64) func(func(list.ListRes
 		ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 		defer cancel()
 		var diags diag.Diagnostics
+		leaveOut(l.data, &l.search, &diags)
 		if names := silent(l.data, l.search); len(names) > 0 {
 			diags.AddWarning("Unknown use", fmt.Sprintf("Platforms that do not tell when a credential was last used: %s. unused_for finds "+
 				"nothing there.", strings.Join(names, ", ")))
-			if !push(list.ListResult{Diagnostics: diags}) {
-				return
-			}
+		}
+		if len(diags) > 0 && !push(list.ListResult{Diagnostics: diags}) {
+			return
 		}
 		sent, open := int64(0), true
 		problems := lifecycle.Discover(ctx, l.data.fleet, l.search, func(d lifecycle.Discovered) bool {
