@@ -70,7 +70,7 @@ func packet(conn net.Conn, sequence byte, payload string) {
 	header := make([]byte, 4)
 	binary.LittleEndian.PutUint32(header, uint32(len(payload)))
 	header[3] = sequence
-	_, _ = conn.Write(append(header, payload...))
+	_, _ = io.WriteString(conn, string(header)+payload)
 }
 
 // readPacket returns the payload of the next packet.

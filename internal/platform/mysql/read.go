@@ -31,7 +31,7 @@ type account struct {
 	record
 }
 
-func (a account) ref() nhi.Ref { return nhi.Ref{Name: a.who.String(), ID: a.idText()} }
+func (a account) ref() nhi.Ref { return nhi.Ref{Name: a.String(), ID: a.idText()} }
 
 // idText is the account's id. The servers have none: an account that this product made gets a random one, which ends with
 // it, so that an account that was deleted and made again here is another one. All other accounts are known by their name
@@ -174,7 +174,7 @@ func users(ctx context.Context, q querier, f flavor, restrict string, args ...an
 	if !slices.ContainsFunc(found, func(u user) bool { return u.self }) {
 		return nil, errIncomplete
 	}
-	slices.SortFunc(found, func(a, b user) int { return strings.Compare(a.who.String(), b.who.String()) })
+	slices.SortFunc(found, func(a, b user) int { return strings.Compare(a.String(), b.String()) })
 	return found, nil
 }
 

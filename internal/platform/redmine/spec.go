@@ -89,7 +89,7 @@ func checkAccountName(name string) error {
 	case len(name) > maxLogin:
 		return fmt.Errorf("it has %d characters and Redmine keeps %d; shorten it", len(name), maxLogin)
 	case !loginPattern.MatchString(name):
-		return errors.New("Redmine allows letters, digits, '_', '-', '.' and '@'; use these")
+		return errors.New("use only letters, digits, '_', '-', '.' and '@', which is what Redmine allows")
 	}
 	return nil
 }
