@@ -11,6 +11,7 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -120,7 +121,10 @@ func (s *grpcSender) send(ctx context.Context, _ string, request *collector.Expo
 	// The next delivery tries to connect at once, whatever came of this one.
 	s.conn.ResetConnectBackoff()
 	said := status.Convert(err)
-	if ctx.Err() != nil {
+	switch {
+	case said.Code() == codes.DeadlineExceeded: // The server may notice the deadline before ctx does.
+		return nil, fmt.Errorf("the collector did not answer: %w", context.DeadlineExceeded)
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the collector did not answer: %w", ctx.Err())
 	}
 	return nil, fmt.Errorf("the collector answered %s: %s", said.Code(), post.Line(said.Message()))
