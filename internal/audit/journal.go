@@ -47,13 +47,23 @@ func (j *Journal) Change(ctx context.Context, c *Change, do func(ctx context.Con
 	if err := j.announce(ctx, *c, id); err != nil {
 		return err
 	}
-	err := do(ctx)
+	err := do(context.WithValue(ctx, currentKey{}, j))
 	outcome := Succeeded
 	if err != nil {
 		outcome = Failed
 	}
 	j.report(ctx, j.trail.source.event(j.op, *c, id, outcome, err, j.trail.now()))
 	return err
+}
+
+// currentKey is the key of the journal in the context of a change.
+type currentKey struct{}
+
+// Current returns the journal of the change that ctx is in the middle of, nil if there is none. It is for drivers that
+// make a change on another platform in order to make their own.
+func Current(ctx context.Context) *Journal {
+	j, _ := ctx.Value(currentKey{}).(*Journal)
+	return j
 }
 
 // announce tells every sink that wants to know that the change is intended.

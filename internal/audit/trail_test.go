@@ -107,7 +107,10 @@ func TestIntentThenOutcome(t *testing.T) {
 	op := NewOperation("nhi_grant", Identity{Name: "agent", Owner: "team"}, "CHG-1")
 	j := newTrail(false, r).Open(op, nil)
 	c := &Change{Activity: CreateAccount, Account: Account{Name: "agent"}, Platform: Platform{Name: "crm", Kind: "scim", Target: "t"}}
-	j.try(t, c, func(context.Context) error {
+	j.try(t, c, func(ctx context.Context) error {
+		if Current(ctx) != j || Current(t.Context()) != nil {
+			t.Error("the change does not know its journal")
+		}
 		if got := r.got(); got != "create_account intended" {
 			t.Errorf("before the change: %q", got)
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 )
 
@@ -27,11 +28,16 @@ type call struct {
 	account string // "" if the call is not about one account
 	// idempotent calls may be repeated when the platform did not say whether it did anything.
 	idempotent bool
-	// write calls change the platform.
-	write bool
+	// change is set for calls that change the platform: what their evidence says of them. The driver's function may fill
+	// in what it learns.
+	change *audit.Change
+	// journal takes the evidence.
+	journal *audit.Journal
 	// sweep calls read everything and take longer.
 	sweep bool
 }
+
+func (c call) write() bool { return c.change != nil }
 
 type handler func(ctx context.Context) error
 
@@ -236,7 +242,7 @@ func whole() interceptor {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if c.write {
+			if c.write() {
 				ctx = context.WithoutCancel(ctx)
 			}
 			return next(ctx)

@@ -320,7 +320,7 @@ func TestErrorsRepeatNoSecret(t *testing.T) {
 		c.Secrets = []secret.Value{secret.New(password)}
 		c.Open = func() (driver.Driver, error) { return nil, errors.New("cannot parse " + password) }
 	})
-	if _, err := failing.Connect(ctx, ""); err == nil || strings.Contains(err.Error(), password) {
+	if _, err := failing.connect(ctx, ""); err == nil || strings.Contains(err.Error(), password) {
 		t.Errorf("open: %v", err)
 	}
 }

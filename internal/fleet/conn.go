@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
@@ -15,6 +16,8 @@ type Conn struct {
 	platform *Platform
 	driver   driver.Driver
 	target   driver.Target
+	journal  *audit.Journal
+	seen     seen
 }
 
 // Platform is the platform behind the connection.
@@ -25,12 +28,18 @@ func (c *Conn) Target() driver.Target { return c.target }
 
 // Read returns an account, perhaps from a bulk read made earlier in this run. Code NotFound: the platform said so of
 // this very account.
-func (c *Conn) Read(ctx context.Context, ref nhi.Ref) (nhi.Account, error) { return c.read(ctx, ref) }
+func (c *Conn) Read(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	account, err := c.read(ctx, ref)
+	c.seen.note(account, err)
+	return account, err
+}
 
 // ReadNow asks the platform. Use it wherever a change was made or follows.
 func (c *Conn) ReadNow(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
-	return ask(ctx, c.platform, call{op: "read account", account: ref.Name, idempotent: true},
+	account, err := ask(ctx, c.platform, call{op: "read account", account: ref.Name, idempotent: true},
 		func(ctx context.Context) (nhi.Account, error) { return c.driver.ReadAccount(ctx, ref) })
+	c.seen.note(account, err)
+	return account, err
 }
 
 // FindMarked returns the account with the given mark. Code NotFound if there is none, Conflict if there are several.
@@ -57,8 +66,12 @@ func (c *Conn) FindMarked(ctx context.Context, mark nhi.Mark) (nhi.Account, erro
 // Create makes an account. If the platform's answer is lost, the account may exist: look for its mark.
 func (c *Conn) Create(ctx context.Context, spec driver.AccountSpec) (nhi.Ref, error) {
 	defer c.platform.cache.forget(nhi.Ref{Name: spec.Name})
-	return ask(ctx, c.platform, call{op: "create account", account: spec.Name, write: true},
-		func(ctx context.Context) (nhi.Ref, error) { return c.driver.CreateAccount(ctx, spec) })
+	change := c.changeOf(audit.CreateAccount, nhi.Ref{Name: spec.Name})
+	return ask(ctx, c.platform, c.writing("create account", change, false), func(ctx context.Context) (nhi.Ref, error) {
+		ref, err := c.driver.CreateAccount(ctx, spec)
+		change.Account.ID = ref.ID
+		return ref, err
+	})
 }
 
 // Do carries out one step on an account.
@@ -77,7 +90,12 @@ func (c *Conn) Do(ctx context.Context, ref nhi.Ref, step reconcile.Step) error {
 		op = string(step.Kind) + " of account"
 	default:
 	}
-	return c.platform.call(ctx, call{op: op, account: ref.Name, write: true, idempotent: true}, f)
+	change := c.stepChange(ref, step)
+	err = c.platform.call(ctx, c.writing(op, change, true), f)
+	if err == nil {
+		c.seen.changed(ref, step)
+	}
+	return err
 }
 
 // change finds the driver's function for a step.

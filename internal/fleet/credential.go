@@ -4,21 +4,22 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
 // Watch is told of every successful change on a platform before anything else happens.
-type Watch func(platform, operation string)
+type Watch func(change audit.Change)
 
 // watched tells watch.
-func watched(platform string, watch Watch) interceptor {
+func watched(watch Watch) interceptor {
 	return func(c call, next handler) handler {
 		return func(ctx context.Context) error {
 			err := next(ctx)
-			if err == nil && c.write {
-				watch(platform, c.op)
+			if err == nil && c.write() {
+				watch(*c.change)
 			}
 			return err
 		}
@@ -46,7 +47,9 @@ func (c *Conn) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueReque
 	c.platform.cache.forget(ref)
 	defer c.platform.cache.forget(ref)
 	op := fmt.Sprintf("issue credential %s for account", request.Label)
-	return ask(ctx, c.platform, call{op: op, account: ref.Name, write: true}, func(ctx context.Context) (driver.Issued, error) {
+	change := c.changeOf(audit.IssueCredential, ref)
+	change.Credential = request.Label
+	return ask(ctx, c.platform, c.writing(op, change, false), func(ctx context.Context) (driver.Issued, error) {
 		issued, err := issuer.Issue(ctx, ref, request)
 		c.Hide(issued.Secret)
 		return issued, err
@@ -59,7 +62,7 @@ func (c *Conn) MintToken(ctx context.Context, ref nhi.Ref) (driver.Token, error)
 	if !ok {
 		return driver.Token{}, c.lacks("mint tokens")
 	}
-	return ask(ctx, c.platform, call{op: "mint a token for account", account: ref.Name, write: true},
+	return ask(ctx, c.platform, c.writing("mint a token for account", c.changeOf(audit.MintToken, ref), false),
 		func(ctx context.Context) (driver.Token, error) {
 			token, err := minter.MintToken(ctx, ref)
 			c.Hide(token.Secret)
@@ -67,14 +70,14 @@ func (c *Conn) MintToken(ctx context.Context, ref nhi.Ref) (driver.Token, error)
 		})
 }
 
-// RevokeToken makes a token useless. If it is gone already it succeeds.
-func (c *Conn) RevokeToken(ctx context.Context, token secret.Value) error {
+// RevokeToken makes a token of an account useless. If it is gone already it succeeds.
+func (c *Conn) RevokeToken(ctx context.Context, ref nhi.Ref, token secret.Value) error {
 	minter, ok := c.driver.(driver.TokenMinter)
 	if !ok {
 		return c.lacks("mint tokens")
 	}
 	c.Hide(token)
-	return c.platform.call(ctx, call{op: "revoke a token", write: true, idempotent: true},
+	return c.platform.call(ctx, c.writing("revoke a token of account", c.changeOf(audit.RevokeToken, ref), true),
 		func(ctx context.Context) error { return minter.RevokeToken(ctx, token) })
 }
 
@@ -97,7 +100,7 @@ func (c *Conn) PutSecret(ctx context.Context, path string, s driver.StoredSecret
 		return 0, c.lacks("store secrets")
 	}
 	c.Hide(hide...)
-	return ask(ctx, c.platform, call{op: fmt.Sprintf("write the secret at %q", path), write: true},
+	return ask(ctx, c.platform, c.writing(fmt.Sprintf("write the secret at %q", path), c.secretChange(audit.StoreSecret, path), false),
 		func(ctx context.Context) (int64, error) { return store.PutSecret(ctx, path, s) })
 }
 
@@ -117,7 +120,7 @@ func (c *Conn) RemoveSecret(ctx context.Context, path string) error {
 	if !ok {
 		return c.lacks("store secrets")
 	}
-	return c.platform.call(ctx, call{op: fmt.Sprintf("remove the secret at %q", path), write: true, idempotent: true},
+	return c.platform.call(ctx, c.writing(fmt.Sprintf("remove the secret at %q", path), c.secretChange(audit.RemoveSecret, path), true),
 		func(ctx context.Context) error { return store.RemoveSecret(ctx, path) })
 }
 

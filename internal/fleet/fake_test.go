@@ -169,7 +169,7 @@ func newTestPlatform(d driver.Driver, change func(*Config)) (*Platform, *pauses)
 
 func connect(t *testing.T, p *Platform) *Conn {
 	t.Helper()
-	conn, err := p.Connect(t.Context(), "")
+	conn, err := p.connect(t.Context(), "")
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}

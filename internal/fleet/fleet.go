@@ -6,11 +6,13 @@
 package fleet
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
@@ -48,6 +50,7 @@ type Fleet struct {
 	stack     string
 	retired   []string
 	platforms map[string]*Platform
+	journal   *audit.Journal
 }
 
 // New makes a fleet. It does no I/O. Names must be unique; retired names must not be configured as well.
@@ -57,6 +60,29 @@ func New(stack string, retired []string, configs []Config) *Fleet {
 		f.platforms[c.Name] = newPlatform(stack, c, defaultRetry())
 	}
 	return f
+}
+
+// Under returns the same fleet, whose changes are evidenced in a journal. Changes of a fleet that is under none are not
+// evidenced at all.
+func (f *Fleet) Under(journal *audit.Journal) *Fleet {
+	under := *f
+	under.journal = journal
+	return &under
+}
+
+// Connect opens a platform if need be and checks that it is the system that recorded, a Target.ID from state, names.
+// With recorded "" any system will do. A mismatch is a *WrongTargetError.
+func (f *Fleet) Connect(ctx context.Context, name, recorded string) (*Conn, error) {
+	p, err := f.Platform(name)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := p.connect(ctx, recorded)
+	if err != nil {
+		return nil, err
+	}
+	conn.journal = f.journal
+	return conn, nil
 }
 
 // Stack is the name in the ownership marks.

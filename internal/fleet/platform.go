@@ -18,7 +18,7 @@ import (
 // ErrNotConfigured is returned for a platform whose configuration is not known yet.
 var ErrNotConfigured = errors.New("the platform's configuration is not known yet; it depends on something that has not been applied")
 
-// Platform is one configured platform. Connect gives access to it.
+// Platform is one configured platform. Fleet.Connect gives access to it.
 type Platform struct {
 	config   Config
 	redactor *secret.Redactor
@@ -40,11 +40,11 @@ func newPlatform(stack string, config Config, retry retryPolicy) *Platform {
 	p := &Platform{config: config, redactor: &secret.Redactor{}, cache: newCache(stack)}
 	p.redactor.Add(config.Secrets...)
 	p.chain = []interceptor{
-		logged(config.Name), explained(p), retried(p, retry),
+		logged(config.Name), audited(config.Name), explained(p), retried(p, retry),
 		limited(config.Options), whole(), timed(config.Options),
 	}
 	if config.Watch != nil {
-		p.chain = append(p.chain, watched(config.Name, config.Watch))
+		p.chain = append(p.chain, watched(config.Watch))
 	}
 	return p
 }
@@ -76,9 +76,7 @@ func (e *WrongTargetError) Error() string {
 		"of the platform's block", e.Platform, e.Recorded, e.Answering)
 }
 
-// Connect opens the platform if need be and checks that it is the system that recorded, a Target.ID from state, names.
-// With recorded "" any system will do. A mismatch is a *WrongTargetError.
-func (p *Platform) Connect(ctx context.Context, recorded string) (*Conn, error) {
+func (p *Platform) connect(ctx context.Context, recorded string) (*Conn, error) {
 	d, target, err := p.open(ctx)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ func TestTargetIsPinned(t *testing.T) {
 	d := bare{newScript()}
 	p, _ := newTestPlatform(d, func(c *Config) { c.PreviousTargets = []string{"t-0"} })
 	for recorded, right := range map[string]bool{"": true, "t-1": true, "t-0": true, "t-2": false} {
-		conn, err := p.Connect(t.Context(), recorded)
+		conn, err := p.connect(t.Context(), recorded)
 		var wrong *WrongTargetError
 		switch {
 		case right && (err != nil || conn.Target().ID != "t-1" || conn.Platform() != p):
@@ -45,22 +45,22 @@ func TestProbeIsTriedAgain(t *testing.T) {
 			return d, nil
 		}
 	})
-	if _, err := p.Connect(t.Context(), ""); err == nil || !strings.Contains(err.Error(), `platform "crm": no such file`) {
+	if _, err := p.connect(t.Context(), ""); err == nil || !strings.Contains(err.Error(), `platform "crm": no such file`) {
 		t.Errorf("open: %v", err)
 	}
 	d.on = func(context.Context, string, int) error { return driver.Errorf(driver.Unauthenticated, "refused") }
-	_, err := p.Connect(t.Context(), "")
+	_, err := p.connect(t.Context(), "")
 	wantCode(t, err, driver.Unauthenticated)
 	d.on = nil
 	d.target = driver.Target{}
-	if _, err := p.Connect(t.Context(), ""); err == nil {
+	if _, err := p.connect(t.Context(), ""); err == nil {
 		t.Error("a system without an id is accepted")
 	}
 	d.target = driver.Target{ID: "t-1"}
 	var wg sync.WaitGroup
 	for range 5 {
 		wg.Go(func() {
-			if _, err := p.Connect(t.Context(), "t-1"); err != nil {
+			if _, err := p.connect(t.Context(), "t-1"); err != nil {
 				t.Errorf("connect: %v", err)
 			}
 		})
@@ -77,7 +77,7 @@ func TestNotConfigured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Connect(t.Context(), ""); !errors.Is(err, ErrNotConfigured) || !strings.Contains(err.Error(), `"crm"`) {
+	if _, err := p.connect(t.Context(), ""); !errors.Is(err, ErrNotConfigured) || !strings.Contains(err.Error(), `"crm"`) {
 		t.Errorf("error %v", err)
 	}
 	if err := f.Close(); err != nil {

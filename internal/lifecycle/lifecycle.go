@@ -107,11 +107,7 @@ func collectedFrom[V any](m map[string]V) *collected[V] {
 
 // connect returns the platform by its name, checked against the target that state records for it.
 func connect(ctx context.Context, f *fleet.Fleet, platform, target string) (*fleet.Conn, error) {
-	p, err := f.Platform(platform)
-	if err != nil {
-		return nil, err
-	}
-	return p.Connect(ctx, target)
+	return f.Connect(ctx, platform, target)
 }
 
 // run carries out steps one after the other and stops at the first that fails, or between steps when ctx ends.

@@ -18,10 +18,11 @@ type TokenRequest struct {
 	AccountID string
 }
 
-// Token is a token with the system that knows it.
+// Token is a token with the account that it acts as and the system that knows it.
 type Token struct {
 	driver.Token
-	Target string
+	Account nhi.Ref
+	Target  string
 }
 
 // MintToken makes a token of an account that carries the mark of this stack and the identity.
@@ -39,14 +40,14 @@ func MintToken(ctx context.Context, f *fleet.Fleet, r TokenRequest) (Token, erro
 		return Token{}, err
 	}
 	token, err := conn.MintToken(ctx, account.Ref)
-	return Token{Token: token, Target: conn.Target().ID}, err
+	return Token{Token: token, Account: account.Ref, Target: conn.Target().ID}, err
 }
 
-// RevokeToken makes a token useless on the system that made it.
-func RevokeToken(ctx context.Context, f *fleet.Fleet, platform, target string, token secret.Value) error {
+// RevokeToken makes a token of an account useless on the system that made it.
+func RevokeToken(ctx context.Context, f *fleet.Fleet, platform, target string, account nhi.Ref, token secret.Value) error {
 	conn, err := connect(ctx, f, platform, target)
 	if err != nil {
 		return err
 	}
-	return conn.RevokeToken(ctx, token)
+	return conn.RevokeToken(ctx, account, token)
 }

@@ -134,7 +134,7 @@ func (d *platformData) Read(ctx context.Context, req datasource.ReadRequest, res
 		resp.Diagnostics.AddAttributeError(path.Root("name"), "Unknown platform", err.Error())
 		return
 	}
-	conn, err := p.Connect(ctx, "")
+	conn, err := d.data.fleet.Connect(ctx, p.Name(), "")
 	if err != nil {
 		addProblems(&resp.Diagnostics, lifecycle.Problems{{Platform: p.Name(), Err: err}})
 		return

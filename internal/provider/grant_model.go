@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -28,6 +29,7 @@ type grantModel struct {
 	Status        types.String      `tfsdk:"status"`
 	Targets       types.Map         `tfsdk:"targets"`
 	Pending       types.List        `tfsdk:"pending"`
+	Undelivered   types.List        `tfsdk:"undelivered"`
 	Timeouts      timeouts.Value    `tfsdk:"timeouts"`
 }
 
@@ -128,6 +130,11 @@ func (m *grantModel) resolveTargets(ctx context.Context, data *providerData) {
 		}
 	}
 	m.Targets = stringMap(targets)
+}
+
+// operation is what the evidence of an operation on the grant says of it.
+func (m grantModel) operation() audit.Operation {
+	return audit.NewOperation("nhi_grant", audit.Identity{Name: m.identityName().ValueString()}, m.Justification.ValueString())
 }
 
 // report turns problems into diagnostics on the platform's element of entitlements.

@@ -52,6 +52,10 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(r.data.owners.keep(ctx, plan.identityName().ValueString(), resp.Private)...)
+	}
+	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
 }
 
 // grantPlan is the work of one ModifyPlan.

@@ -137,8 +137,9 @@ func grantAttributes() map[string]schema.Attribute {
 		},
 		"pending": schema.ListAttribute{
 			Computed: true, ElementType: types.StringType,
-			MarkdownDescription: "What an expired grant still has to revoke, in words. Empty when all is done.",
+			MarkdownDescription: "What an expired grant still has to revoke, and which audit events wait, in words. Empty when all is done.",
 		},
+		undeliveredAttribute: undeliveredSchema(),
 	}
 }
 
@@ -159,9 +160,12 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
 	defer cancel()
 
-	left, ids, problems := lifecycle.CreateGrant(ctx, r.data.fleet, grant)
+	resp.Diagnostics.Append(r.data.owners.keep(ctx, grant.Identity, resp.Private)...)
+	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
+	left, ids, problems := lifecycle.CreateGrant(ctx, op.fleet, grant)
 	plan.report("create", problems, &resp.Diagnostics)
-	if len(problems) > 0 && len(left) == 0 {
+	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
+	if len(problems) > 0 && len(left) == 0 && len(plan.Undelivered.Elements()) == 0 {
 		return // all was taken back: there is nothing to keep in state
 	}
 	r.data.made.granted(grant, left)
@@ -195,7 +199,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 		return
 	}
 	state.Entitlements = entitlementsValue(seen.Visible)
-	state.Pending = stringList(seen.Pending)
+	state.Pending, state.Undelivered = withWaiting(seen.Pending, state.Undelivered), keptList(state.Undelivered)
 	state.Targets = stringMap(seen.Targets)
 	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, seen.AccountIDs)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
@@ -214,8 +218,11 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 	defer cancel()
 
 	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
-	held, problems := lifecycle.UpdateGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
+	r.data.owners.recall(ctx, grant.Identity, req.Private, &resp.Diagnostics)
+	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
+	held, problems := lifecycle.UpdateGrant(ctx, op.fleet, grant, shown, mapOfStrings(state.Targets))
 	plan.report("update", problems, &resp.Diagnostics)
+	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.record(held, len(problems) > 0)
 	if len(problems) > 0 {
 		// Platforms that failed keep their target; without an answer there is no newer one.
@@ -242,17 +249,24 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 
 	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	r.data.made.keepGranted(grant, shown)
+	r.data.owners.recall(ctx, grant.Identity, req.Private, &resp.Diagnostics)
+	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
 	remove := func() (lifecycle.Entitlements, lifecycle.Problems) {
-		return lifecycle.DeleteGrant(ctx, r.data.fleet, grant, shown, mapOfStrings(state.Targets))
+		return lifecycle.DeleteGrant(ctx, op.fleet, grant, shown, mapOfStrings(state.Targets))
 	}
 	left, problems := remove()
-	if len(problems) > 0 && r.data.removals.ahead(ctx, r.data, req.Private, grant.Identity, problems, &resp.Diagnostics) {
+	if len(problems) > 0 && r.data.removals.ahead(ctx, op, req.Private, grant.Identity, problems, &resp.Diagnostics) {
 		left, problems = remove() // An account that is gone holds nothing.
 	}
 	state.report("delete", problems, &resp.Diagnostics)
-	if len(problems) == 0 {
+	kept := op.endDeletion(ctx, deletion{
+		what: fmt.Sprintf("the grant of %q", grant.Identity), failed: len(problems) > 0, identity: grant.Identity,
+		private: req.Private,
+	}, &resp.Diagnostics)
+	if kept == nil {
 		return
 	}
+	state.Undelivered = *kept
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.record(left, true)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)

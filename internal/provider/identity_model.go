@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -33,6 +34,7 @@ type identityModel struct {
 	Accounts     types.Map         `tfsdk:"accounts"`
 	AccountNames types.Map         `tfsdk:"account_names"`
 	Pending      types.List        `tfsdk:"pending"`
+	Undelivered  types.List        `tfsdk:"undelivered"`
 	Timeouts     timeouts.Value    `tfsdk:"timeouts"`
 }
 
@@ -230,6 +232,12 @@ func refreshed(settings types.Object, observed map[string]string) types.Object {
 		}
 	}
 	return types.ObjectValueMust(settings.AttributeTypes(context.Background()), attributes)
+}
+
+// operation is what the evidence of an operation on the identity says of it.
+func (m identityModel) operation() audit.Operation {
+	identity := audit.Identity{Name: m.Name.ValueString(), Kind: m.Kind.ValueString(), Owner: m.Owner.ValueString()}
+	return audit.NewOperation("nhi_identity", identity, "")
 }
 
 // report turns problems into diagnostics, each on the account block of its platform where there is one.

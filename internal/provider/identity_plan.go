@@ -72,6 +72,8 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+	r.data.owners.learn(plan.operation().Identity)
+	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
 }
 
 // planRemoval notes for the grants and rotations of the identity that it goes with them.

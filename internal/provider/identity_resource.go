@@ -158,8 +158,9 @@ func identityAttributes() map[string]schema.Attribute {
 		"pending": schema.ListAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "What the platforms still need beyond what `accounts` shows, in words (a removed ownership mark, " +
-				"a changed native expiry). Empty when all is as declared; otherwise the next apply sees to it.",
+				"a changed native expiry), and which audit events wait. Empty when all is as declared; otherwise the next apply sees to it.",
 		},
+		undeliveredAttribute: undeliveredSchema(),
 	}
 }
 
@@ -201,9 +202,11 @@ func (r *identityResource) Create(ctx context.Context, req resource.CreateReques
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
 	defer cancel()
 
-	records, problems := lifecycle.CreateIdentity(ctx, r.data.fleet, plan.wish(r.data))
+	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
+	records, problems := lifecycle.CreateIdentity(ctx, op.fleet, plan.wish(r.data))
 	plan.report("create", problems, &resp.Diagnostics)
-	if len(problems) > 0 && len(records) == 0 {
+	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
+	if len(problems) > 0 && len(records) == 0 && len(plan.Undelivered.Elements()) == 0 {
 		return // all was taken back: there is nothing to keep in state
 	}
 	r.data.made.created(records)
@@ -234,6 +237,7 @@ func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, r
 		return
 	}
 	state.record(seen.Records, seen.Pending)
+	state.Pending, state.Undelivered = withWaiting(seen.Pending, state.Undelivered), keptList(state.Undelivered)
 	state.refreshSettings(seen.Accounts)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
@@ -249,8 +253,10 @@ func (r *identityResource) Update(ctx context.Context, req resource.UpdateReques
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
 	defer cancel()
 
-	records, problems := lifecycle.UpdateIdentity(ctx, r.data.fleet, plan.wish(r.data), state.records())
+	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
+	records, problems := lifecycle.UpdateIdentity(ctx, op.fleet, plan.wish(r.data), state.records())
 	plan.report("update", problems, &resp.Diagnostics)
+	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.record(records, pendingOf(problems))
 	if len(problems) == 0 {
 		resp.Diagnostics.Append(resp.Private.SetKey(ctx, importedKey, nil)...)
@@ -274,12 +280,20 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 		return
 	}
 	suspendOnly := state.OnDestroy.ValueString() == onDestroySuspend
-	left, problems := lifecycle.DeleteIdentity(ctx, r.data.fleet, state.wish(r.data), state.records(), suspendOnly)
+	waiting := parseWaiting(state.Undelivered, &resp.Diagnostics)
+	taken, err := r.data.handovers.take(ctx, state.Name.ValueString())
+	addErrorAt(&resp.Diagnostics, path.Root(undeliveredAttribute), "Unable to take over audit events", err)
+	op := r.data.beginWith(ctx, state.operation(), append(waiting, taken...))
+	left, problems := lifecycle.DeleteIdentity(ctx, op.fleet, state.wish(r.data), state.records(), suspendOnly)
 	state.report("delete", problems, &resp.Diagnostics)
-	if len(problems) == 0 {
+	kept := op.endDeletion(ctx, deletion{
+		what: fmt.Sprintf("identity %q", state.Name.ValueString()), failed: len(problems) > 0,
+	}, &resp.Diagnostics)
+	if kept == nil {
 		r.data.removals.done(ctx, req.Private, state.Name.ValueString())
 		return
 	}
+	state.Undelivered = *kept
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.record(left, nil)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)

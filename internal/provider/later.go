@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 )
@@ -27,7 +28,12 @@ func (s platformStore) connect(ctx context.Context) (*fleet.Conn, error) {
 	if !platform.Spec().Can(driver.CanStoreSecrets) {
 		return nil, driver.Errorf(driver.Invalid, "platform %q cannot store secrets", s.name)
 	}
-	conn, err := platform.Connect(ctx, "")
+	// What the driver does here belongs to the change that it is in the middle of.
+	under := s.later.fleet
+	if journal := audit.Current(ctx); journal != nil {
+		under = under.Under(journal)
+	}
+	conn, err := under.Connect(ctx, s.name, "")
 	var known *driver.Error
 	if err != nil && !errors.As(err, &known) {
 		err = driver.Errorf(driver.Unknown, "%w", err)

@@ -22,6 +22,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -37,25 +38,22 @@ var (
 )
 
 type nhiProvider struct {
-	version string
-	now     func() time.Time
-	watch   fleet.Watch
+	server *Server
 }
 
-// New returns the provider's constructor, as providerserver wants it. Whether something has expired is judged by now.
+// New returns the constructor of a provider whose process nobody ends: for tests and for tools that only want the
+// schema. Whether something has expired is judged by now.
 func New(version string, now func() time.Time) func() provider.Provider {
-	return func() provider.Provider { return &nhiProvider{version: version, now: now} }
-}
-
-// NewWatched is New with a watch that is told of every change on a platform, as soon as it was made.
-func NewWatched(version string, now func() time.Time, watch fleet.Watch) func() provider.Provider {
-	return func() provider.Provider { return &nhiProvider{version: version, now: now, watch: watch} }
+	return NewServer(version, now, Hooks{}).Provider
 }
 
 // providerData is what Configure hands to the resources. Caches hang on it, never on globals: one process may serve
 // several provider configurations.
 type providerData struct {
 	fleet      *fleet.Fleet
+	trail      *audit.Trail
+	owners     *owners
+	handovers  *handovers
 	exclusives *exclusiveGrants
 	accounts   *plannedAccounts
 	made       *madeHere
@@ -66,7 +64,7 @@ type providerData struct {
 
 func (p *nhiProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
 	resp.TypeName = "nhi"
-	resp.Version = p.version
+	resp.Version = p.server.version
 }
 
 func (p *nhiProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
@@ -88,6 +86,10 @@ func (p *nhiProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				MarkdownDescription: "Names of platforms that were switched off for good. Accounts that state still records there " +
 					"count as gone, so that nothing is stuck on them.",
 			},
+			"retired_sinks": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Names of audit sinks that are gone for good. Events that still wait for them in state are let go.",
+			},
 		},
 		Blocks: blocks,
 	}
@@ -99,7 +101,7 @@ func (p *nhiProvider) ValidateConfig(ctx context.Context, req provider.ValidateC
 	if known(stack) {
 		addErrorAt(&resp.Diagnostics, path.Root("stack"), "Invalid stack", nhi.CheckStack(stack.ValueString()))
 	}
-	retired := retiredPlatforms(ctx, req.Config, &resp.Diagnostics)
+	retired := namesIn(ctx, req.Config, "retired_platforms", &resp.Diagnostics)
 	seen := make(map[string]path.Path)
 	for _, k := range kinds() {
 		for _, b := range k.blocks(ctx, req.Config, &resp.Diagnostics) {
@@ -135,10 +137,23 @@ func checkPlatformName(b platformBlock, seen map[string]path.Path, retired []str
 	seen[name] = b.path
 }
 
-func retiredPlatforms(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostics) []string {
+// namesIn returns the names that one of the provider's sets lists.
+func namesIn(ctx context.Context, config tfsdk.Config, attribute string, diags *diag.Diagnostics) []string {
 	var set types.Set
-	diags.Append(config.GetAttribute(ctx, path.Root("retired_platforms"), &set)...)
+	diags.Append(config.GetAttribute(ctx, path.Root(attribute), &set)...)
 	return knownStrings(set.Elements())
+}
+
+// auditConfig is what the configuration says of audit.
+func (p *nhiProvider) auditConfig(ctx context.Context, req provider.ConfigureRequest, diags *diag.Diagnostics) audit.Config {
+	config := auditConfig(ctx, req.Config, diags)
+	config.Retired = namesIn(ctx, req.Config, "retired_sinks", diags)
+	if replace := p.server.hooks.Sink; replace != nil {
+		for i, sink := range config.Sinks {
+			config.Sinks[i] = replace(sink)
+		}
+	}
+	return config
 }
 
 func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
@@ -153,23 +168,32 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	for _, k := range kinds() {
 		for _, b := range k.blocks(ctx, req.Config, &resp.Diagnostics) {
 			config := k.config(ctx, b, later, &resp.Diagnostics)
-			config.Watch = p.watch
+			config.Watch = p.server.hooks.Change
 			configs = append(configs, config)
 		}
 	}
+	evidence := p.auditConfig(ctx, req, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	source := audit.Source{Actor: actor(), Stack: stack.ValueString(), Version: p.server.version}
+	trail := audit.NewTrail(source, evidence, p.server.now)
+	// Changes that belong to no operation are a mistake of the provider, and evidenced all the same.
+	stray := trail.Open(audit.Operation{Correlation: audit.NewID()}, nil)
 	data := &providerData{
-		fleet:      fleet.New(stack.ValueString(), retiredPlatforms(ctx, req.Config, &resp.Diagnostics), configs),
+		fleet:      fleet.New(stack.ValueString(), namesIn(ctx, req.Config, "retired_platforms", &resp.Diagnostics), configs).Under(stray),
+		trail:      trail,
+		owners:     newOwners(),
+		handovers:  newHandovers(),
 		exclusives: newExclusiveGrants(),
 		accounts:   newPlannedAccounts(),
 		made:       newMadeHere(),
 		rotations:  newRotationClaims(),
 		removals:   newPlannedRemovals(),
-		now:        p.now,
+		now:        p.server.now,
 	}
 	later.fleet = data.fleet
+	p.server.register(data)
 	resp.ResourceData = data
 	resp.DataSourceData = data
 	resp.EphemeralResourceData = data

@@ -108,14 +108,14 @@ func (p *plannedRemovals) done(ctx context.Context, private privateReader, ident
 // ahead removes the identity's accounts before Terraform asks for it, if the plan removes them as well, because a grant or
 // rotation of the identity could not be deleted: problems says why. It reports whether an account is gone on a platform
 // that had a problem, so that trying again may help.
-func (p *plannedRemovals) ahead(ctx context.Context, data *providerData, private privateReader, identity string,
+func (p *plannedRemovals) ahead(ctx context.Context, op *operation, private privateReader, identity string,
 	problems lifecycle.Problems, diags *diag.Diagnostics,
 ) (again bool) {
 	removal, planned := p.find(ctx, private, identity)
-	if !planned || data.made.check(removal.Accounts) != nil {
+	if !planned || op.data.made.check(removal.Accounts) != nil {
 		return false
 	}
-	left, failed := lifecycle.DeleteIdentity(ctx, data.fleet, lifecycle.Identity{Name: identity}, removal.Accounts, removal.SuspendOnly)
+	left, failed := lifecycle.DeleteIdentity(ctx, op.fleet, lifecycle.Identity{Name: identity}, removal.Accounts, removal.SuspendOnly)
 	known := problems.Platforms()
 	for _, f := range failed {
 		if !slices.Contains(known, f.Platform) {

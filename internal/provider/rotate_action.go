@@ -75,7 +75,9 @@ func (a *rotateAction) Invoke(ctx context.Context, req action.InvokeRequest, res
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	label, problems := lifecycle.RotateNow(ctx, a.data.fleet, r, places, a.data.now, progress(resp))
+	op := a.data.beginAction(ctx, "nhi_rotate", r.Identity)
+	label, problems := lifecycle.RotateNow(ctx, op.fleet, r, places, a.data.now, progress(resp))
+	op.endAction(ctx, &resp.Diagnostics)
 	for _, p := range problems {
 		resp.Diagnostics.AddError(fmt.Sprintf("Unable to rotate the credential of %q on platform %q now", r.Identity, r.Platform),
 			fmt.Sprintf("%v\n\nThe credential that callers use is still valid. The next plan of the nhi_rotation finishes what was begun, or "+

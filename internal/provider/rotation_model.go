@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -42,6 +43,7 @@ type rotationModel struct {
 	Unmanaged         types.List           `tfsdk:"unmanaged"`
 	Targets           types.Map            `tfsdk:"targets"`
 	Pending           types.List           `tfsdk:"pending"`
+	Undelivered       types.List           `tfsdk:"undelivered"`
 	Timeouts          timeouts.Value       `tfsdk:"timeouts"`
 }
 
@@ -276,6 +278,11 @@ func (m rotationModel) identify(ctx context.Context, identity *tfsdk.ResourceIde
 	diags := identity.SetAttribute(ctx, path.Root("identity"), m.identityName())
 	diags.Append(identity.SetAttribute(ctx, path.Root("platform"), m.Platform)...)
 	return diags
+}
+
+// operation is what the evidence of an operation on the rotation says of it.
+func (m rotationModel) operation() audit.Operation {
+	return audit.NewOperation("nhi_rotation", audit.Identity{Name: m.identityName().ValueString()}, "")
 }
 
 // report turns problems into diagnostics.

@@ -98,6 +98,10 @@ func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(r.data.owners.keep(ctx, plan.identityName().ValueString(), resp.Private)...)
+	}
+	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
 }
 
 // rotationPlan is the work of one ModifyPlan.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
@@ -163,8 +164,10 @@ func rotationComputed() map[string]schema.Attribute {
 		},
 		"pending": schema.ListAttribute{
 			Computed: true, ElementType: types.StringType,
-			MarkdownDescription: "What is due, in words: a rotation, a retirement, a delivery, a revocation. Empty when nothing is.",
+			MarkdownDescription: "What is due, in words: a rotation, a retirement, a delivery, a revocation, audit events that wait. Empty when " +
+				"nothing is.",
 		},
+		undeliveredAttribute: undeliveredSchema(),
 	}
 }
 
@@ -209,9 +212,12 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
 	defer cancel()
 
-	record, problems := lifecycle.CreateRotation(ctx, r.data.fleet, wish, r.data.now)
+	resp.Diagnostics.Append(r.data.owners.keep(ctx, wish.Identity, resp.Private)...)
+	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
+	record, problems := lifecycle.CreateRotation(ctx, op.fleet, wish, r.data.now)
 	plan.report("create", problems, &resp.Diagnostics)
-	if len(problems) > 0 && len(record.Credentials) == 0 && len(record.Delivered) == 0 {
+	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
+	if len(problems) > 0 && len(record.Credentials) == 0 && len(record.Delivered) == 0 && len(plan.Undelivered.Elements()) == 0 {
 		return // all was taken back: there is nothing to keep in state
 	}
 	plan.setRecord(record)
@@ -249,7 +255,7 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 	record := state.record()
 	record.Credentials = seen.Record
 	state.setRecord(record)
-	state.Pending = stringList(seen.Words)
+	state.Pending, state.Undelivered = withWaiting(seen.Words, state.Undelivered), keptList(state.Undelivered)
 	state.Unmanaged = stringList(credentialIDs(seen.Unmanaged))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
@@ -268,8 +274,11 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 
 	wish.Forced = forced(plan, state)
 	wish.Frozen = !plan.Credentials.IsUnknown()
-	record, problems := lifecycle.ApplyRotation(ctx, r.data.fleet, wish, before, state.shown(), r.data.now)
+	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
+	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
+	record, problems := lifecycle.ApplyRotation(ctx, op.fleet, wish, before, state.shown(), r.data.now)
 	plan.report("update", problems, &resp.Diagnostics)
+	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.setRecord(record)
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
 	if len(problems) > 0 {
@@ -293,14 +302,21 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
 	defer cancel()
 
-	left, problems := lifecycle.DeleteRotation(ctx, r.data.fleet, wish, state.record())
-	if len(problems) > 0 && r.data.removals.ahead(ctx, r.data, req.Private, wish.Identity, problems, &resp.Diagnostics) {
-		left, problems = lifecycle.DeleteRotation(ctx, r.data.fleet, wish, left)
+	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
+	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
+	left, problems := lifecycle.DeleteRotation(ctx, op.fleet, wish, state.record())
+	if len(problems) > 0 && r.data.removals.ahead(ctx, op, req.Private, wish.Identity, problems, &resp.Diagnostics) {
+		left, problems = lifecycle.DeleteRotation(ctx, op.fleet, wish, left)
 	}
 	state.report("delete", problems, &resp.Diagnostics)
-	if len(problems) == 0 {
+	kept := op.endDeletion(ctx, deletion{
+		what: fmt.Sprintf("the rotation of %q", wish.Identity), failed: len(problems) > 0, identity: wish.Identity,
+		private: req.Private,
+	}, &resp.Diagnostics)
+	if kept == nil {
 		return
 	}
+	state.Undelivered = *kept
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.setRecord(left)
 	state.Pending = stringList(pendingOf(problems))

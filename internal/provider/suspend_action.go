@@ -50,7 +50,9 @@ func (a *suspendAction) Invoke(ctx context.Context, req action.InvokeRequest, re
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	found, problems := lifecycle.SuspendNow(ctx, a.data.fleet, e, progress(resp))
+	op := a.data.beginAction(ctx, "nhi_suspend", e.Identity)
+	found, problems := lifecycle.SuspendNow(ctx, op.fleet, e, progress(resp))
+	op.endAction(ctx, &resp.Diagnostics)
 	reportEmergency("suspend", e, found, problems, &resp.Diagnostics)
 	if found > 0 {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Set enabled = false in the nhi_identity %q now", e.Identity),
@@ -92,7 +94,9 @@ func (a *resumeAction) Invoke(ctx context.Context, req action.InvokeRequest, res
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	found, problems := lifecycle.ResumeNow(ctx, a.data.fleet, e, progress(resp))
+	op := a.data.beginAction(ctx, "nhi_resume", e.Identity)
+	found, problems := lifecycle.ResumeNow(ctx, op.fleet, e, progress(resp))
+	op.endAction(ctx, &resp.Diagnostics)
 	reportEmergency("resume", e, found, problems, &resp.Diagnostics)
 	if found > 0 {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Credentials of %q that were revoked stay revoked", e.Identity),

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -44,6 +45,9 @@ type openToken struct {
 	Platform string `json:"platform"`
 	Target   string `json:"target"`
 	Token    string `json:"token"`
+	// Account and Operation are for the evidence: the token ends under the operation under which it began.
+	Account   nhi.Ref         `json:"account"`
+	Operation audit.Operation `json:"operation"`
 }
 
 const openTokenKey = "token"
@@ -99,16 +103,17 @@ func (e *tokenEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, re
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	token, err := lifecycle.MintToken(ctx, e.data.fleet, r)
+	op := e.data.beginWith(ctx, audit.NewOperation("nhi_token", audit.Identity{Name: r.Identity}, ""), nil)
+	token, err := lifecycle.MintToken(ctx, op.fleet, r)
 	if err != nil {
 		resp.Diagnostics.AddAttributeError(path.Root("identity"),
 			fmt.Sprintf("Unable to mint a token of %q on platform %q", r.Identity, r.Platform), err.Error()+m.advice(err))
 		return
 	}
-	resp.Diagnostics.Append(m.answer(ctx, token, resp)...)
+	resp.Diagnostics.Append(m.answer(ctx, op.journal.Operation(), token, resp)...)
 	if resp.Diagnostics.HasError() {
 		// Nobody closes what did not open.
-		err := lifecycle.RevokeToken(ctx, e.data.fleet, r.Platform, token.Target, token.Secret)
+		err := lifecycle.RevokeToken(ctx, op.fleet, r.Platform, token.Target, token.Account, token.Secret)
 		addErrorAt(&resp.Diagnostics, path.Root("platform"), "Unable to revoke the token", err)
 	}
 }
@@ -152,9 +157,11 @@ func (m tokenModel) advice(err error) string {
 }
 
 // answer hands the token over, and to Close what it needs.
-func (m tokenModel) answer(ctx context.Context, token lifecycle.Token, resp *ephemeral.OpenResponse) diag.Diagnostics {
+func (m tokenModel) answer(ctx context.Context, op audit.Operation, token lifecycle.Token, resp *ephemeral.OpenResponse) diag.Diagnostics {
 	var diags diag.Diagnostics
-	private, err := json.Marshal(openToken{Platform: m.Platform.ValueString(), Target: token.Target, Token: token.Secret.Reveal()})
+	private, err := json.Marshal(openToken{
+		Platform: m.Platform.ValueString(), Target: token.Target, Token: token.Secret.Reveal(), Account: token.Account, Operation: op,
+	})
 	if err != nil {
 		diags.AddError("Unable to keep the token", err.Error())
 		return diags
@@ -183,7 +190,8 @@ func (e *tokenEphemeral) Close(ctx context.Context, req ephemeral.CloseRequest, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
-	err := lifecycle.RevokeToken(ctx, e.data.fleet, opened.Platform, opened.Target, secret.New(opened.Token))
+	op := e.data.beginWith(ctx, opened.Operation, nil)
+	err := lifecycle.RevokeToken(ctx, op.fleet, opened.Platform, opened.Target, opened.Account, secret.New(opened.Token))
 	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Unable to revoke the token on platform %q", opened.Platform),
 			err.Error()+"\n\nIt ends by itself; ending the sessions of the account on the platform ends it at once.")

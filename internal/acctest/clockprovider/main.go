@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log"
 	"os"
 	"time"
@@ -19,9 +20,10 @@ func main() {
 		log.Fatal(err)
 	}
 	now := func() time.Time { return time.Now().Add(later) }
-	err = providerserver.Serve(context.Background(), provider.New("test", now),
+	server := provider.NewServer("test", now, provider.Hooks{})
+	err = providerserver.Serve(context.Background(), server.Provider,
 		providerserver.ServeOpts{Address: "registry.terraform.io/nhi-labs/nhi"})
-	if err != nil {
+	if err := errors.Join(err, server.Close()); err != nil {
 		log.Fatal(err)
 	}
 }
