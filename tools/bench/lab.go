@@ -89,19 +89,24 @@ type cost struct {
 
 // compare measures a scene with both providers by turns.
 func (l *lab) compare(ctx context.Context, s scene) (table, error) {
-	costs := make(map[string][][]cost) // by provider, then round, then step
+	pair := [2]string{baseline, subject}
+	scenes := [2]scene{s, s}
+	if l.audit > 0 {
+		pair[0], scenes[1].audited = subject, true
+	}
+	var costs [2][][]cost // by the one that is measured, then round, then step
 	for range l.rounds {
-		for _, provider := range []string{baseline, subject} {
-			round, err := l.measure(ctx, s, provider)
+		for i, provider := range pair {
+			round, err := l.measure(ctx, scenes[i], provider)
 			if err != nil {
 				return nil, fmt.Errorf("%d × %s with the provider %s: %w", s.n, s.shape, provider, err)
 			}
-			costs[provider] = append(costs[provider], round)
+			costs[i] = append(costs[i], round)
 		}
 	}
 	var rows table
 	for i, step := range steps {
-		rows = append(rows, row{scene: s, step: step.name, baseline: median(costs[baseline], i), subject: median(costs[subject], i)})
+		rows = append(rows, row{scene: s, step: step.name, baseline: median(costs[0], i), subject: median(costs[1], i)})
 	}
 	return rows, nil
 }
@@ -165,7 +170,7 @@ func (l *lab) command(ctx context.Context, dir, provider string, s step) (cost, 
 	}
 	cmd := exec.CommandContext(ctx, l.cli, s.args...)
 	cmd.Dir, cmd.Env = dir, append(withoutSettings(os.Environ()), "TF_CLI_CONFIG_FILE="+filepath.Join(dir, "cli.rc"),
-		"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", usage.EnvReport+"="+reports)
+		"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", usage.EnvReport+"="+reports, usage.EnvSink+"="+l.audit.String())
 	if l.profile != "" {
 		to := filepath.Join(l.profile, strings.NewReplacer(" ", "-", "(", "", ")", "").Replace(provider+"-"+s.name))
 		if err := os.MkdirAll(to, 0o700); err != nil {

@@ -3,8 +3,12 @@
 //
 //	cd tools && go run ./bench -n 100,300
 //
-// Each round runs both providers one after the other, so that whatever else the machine does falls on both. Compare the
-// ratios; the seconds are those of the machine.
+// With -audit it compares this provider without audit events and with a sink that takes so long to answer each:
+//
+//	cd tools && go run ./bench -n 167 -shapes count -audit 1ms
+//
+// Each round runs both one after the other, so that whatever else the machine does falls on both. Compare the ratios; the
+// seconds are those of the machine.
 package main
 
 import (
@@ -35,6 +39,7 @@ type options struct {
 	sizes     []int
 	shapes    []string
 	latencies []time.Duration
+	audit     time.Duration
 	rounds    int
 	cli       string
 	out       string
@@ -49,6 +54,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&shapes, "shapes", "count,for_each", "shapes of the configuration: count, for_each")
 	flags.StringVar(&latencies, "latency", "0", "times that a platform takes to answer, such as 0,20ms,100ms; with 0 the platforms are "+
 		"sandbox files, else SCIM services")
+	flags.DurationVar(&o.audit, "audit", 0, "compare the provider with and without an audit sink that takes so long to answer")
 	flags.IntVar(&o.rounds, "rounds", 1, "how often each is measured; the medians are printed")
 	flags.StringVar(&o.cli, "cli", "", "path of Terraform or OpenTofu; by default what is on PATH")
 	flags.StringVar(&o.out, "out", "", "a file to write the table to as well")

@@ -18,6 +18,8 @@ type scene struct {
 	shape string
 	// latency is how long a platform takes to answer one request.
 	latency time.Duration
+	// audited scenes have an audit sink.
+	audited bool
 }
 
 // token is what the services of a scene accept. They listen on loopback while they are measured.
@@ -67,6 +69,9 @@ func (s scene) configuration(blocks string) (string, error) {
 	}
 	var text strings.Builder
 	text.WriteString("terraform {\n  required_providers {\n    nhi = { source = \"nhi-labs/nhi\" }\n  }\n}\n\n")
+	if s.audited {
+		blocks += "  audit {\n    file { path = \"events.jsonl\" }\n  }\n" // replaced by one that takes a time that is known
+	}
 	fmt.Fprintf(&text, "provider \"nhi\" {\n  stack = \"bench\"\n%s}\n\n", blocks)
 	if s.shape == "for_each" {
 		text.WriteString("locals {\n  names = {\n")

@@ -30,8 +30,12 @@ func (l *lab) place(ctx context.Context) string {
 	if err != nil {
 		load = []byte("unknown")
 	}
-	return fmt.Sprintf("%s, %d CPUs, load average at the end %s, %d round(s). Each cell is no-op / nhi; the ratio is nhi to no-op.\n",
-		version, runtime.NumCPU(), strings.TrimSpace(string(load)), l.rounds)
+	cells := "no-op / nhi; the ratio is nhi to no-op"
+	if l.audit > 0 {
+		cells = fmt.Sprintf("without audit / with a sink that answers in %s; the ratio is with to without", l.audit)
+	}
+	return fmt.Sprintf("%s, %d CPUs, load average at the end %s, %d round(s). Each cell is %s.\n",
+		version, runtime.NumCPU(), strings.TrimSpace(string(load)), l.rounds, cells)
 }
 
 func output(ctx context.Context, name string, args ...string) string {

@@ -26,6 +26,8 @@ const (
 	EnvReport = "BENCH_REPORT"
 	// EnvProfile, if set, is where each process leaves a CPU and a heap profile.
 	EnvProfile = "BENCH_PROFILE"
+	// EnvSink is how long an audit sink takes to answer.
+	EnvSink = "BENCH_SINK"
 )
 
 // Report is what one provider process used.
