@@ -175,14 +175,14 @@ func TestEveryChangeIsEvidenced(t *testing.T) {
 
 // The methods by which a driver changes something are known, and each was seen to be evidenced above.
 func TestDriverMethodsAreKnown(t *testing.T) {
-	reading := []string{"Probe", "ReadAccount", "Classify", "Close", "Sweep", "Slots", "Verify", "GetSecret"}
+	reading := []string{"Probe", "ReadAccount", "Classify", "Close", "Sweep", "Slots", "Verify", "GetSecret", "ListAccounts", "Explain", "ExplainAll"}
 	writing := []string{
 		"CreateAccount", "UpdateAccount", "DeleteAccount", "Grant", "Revoke", "Suspend", "Resume", "EndSessions", "Issue", "RevokeCredential",
 		"PutSecret", "RemoveSecret", "MintToken", "RevokeToken",
 	}
 	for _, contract := range []reflect.Type{
 		reflect.TypeFor[driver.Driver](), reflect.TypeFor[driver.Suspender](), reflect.TypeFor[driver.Sweeper](), reflect.TypeFor[driver.Issuer](),
-		reflect.TypeFor[driver.Verifier](), reflect.TypeFor[driver.SessionEnder](), reflect.TypeFor[driver.SecretStore](), reflect.TypeFor[driver.TokenMinter](),
+		reflect.TypeFor[driver.Verifier](), reflect.TypeFor[driver.Lister](), reflect.TypeFor[driver.Explainer](), reflect.TypeFor[driver.BulkExplainer](), reflect.TypeFor[driver.SessionEnder](), reflect.TypeFor[driver.SecretStore](), reflect.TypeFor[driver.TokenMinter](),
 	} {
 		for i := range contract.NumMethod() {
 			name := contract.Method(i).Name

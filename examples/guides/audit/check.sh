@@ -1,0 +1,2 @@
+terraform state pull > state.json
+terraform-provider-nhi audit-check -events audit.jsonl -state state.json
