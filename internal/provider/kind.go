@@ -37,6 +37,7 @@ var kinds = sync.OnceValue(func() []kind {
 	return []kind{
 		jiraKind(),
 		kubernetesKind(),
+		awsKind(),
 		ldapKind(),
 		mysqlKind(),
 		oauthClientKind(),

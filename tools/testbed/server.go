@@ -31,6 +31,7 @@ func servers() []server {
 	return []server{
 		postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, ldap{}, activeDirectory{}, rsyslog{}, syslogNG{}, collector{}, clis{},
 	}
+	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, aws{}, ldap{}, activeDirectory{}, clis{}}
 }
 
 func serverNames() []string {

@@ -1,0 +1,173 @@
+package aws
+
+import (
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// Grant attaches policies and adds to groups. AWS has no transaction: that every target exists is checked before anything
+// changes. It returns when AWS shows the user with what was granted.
+func (d *awsDriver) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
+	u, err := d.find(ctx, ref)
+	if err != nil {
+		return err
+	}
+	for _, e := range entitlements {
+		if err := d.wantTarget(ctx, e); err != nil {
+			return err
+		}
+	}
+	return d.seen(ctx, "user "+u.name, func() (bool, error) {
+		now, err := d.rights(ctx, u.name)
+		if err != nil {
+			return false, err
+		}
+		missing := nhi.Without(entitlements, now.entitlements)
+		for _, e := range missing {
+			err := d.about(ctx, u.name, func() error { return d.give(ctx, u.name, e) })
+			if err != nil {
+				return false, d.blame(ctx, ref, e, err)
+			}
+		}
+		return len(missing) == 0, nil
+	})
+}
+
+// wantTarget checks that the policy or group exists.
+func (d *awsDriver) wantTarget(ctx context.Context, e nhi.Entitlement) error {
+	var err error
+	switch e.Type {
+	case typePolicy:
+		_, err = d.iam.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &e.Target})
+	case typeGroup:
+		one := int32(1)
+		_, err = d.iam.GetGroup(ctx, &iam.GetGroupInput{GroupName: &e.Target, MaxItems: &one})
+	default:
+		return driver.Errorf(driver.Unsupported, "%s cannot be granted in AWS", e)
+	}
+	if isAbsent(err) {
+		return driver.Errorf(driver.Invalid, "%s does not exist: %w", e, err)
+	}
+	return err
+}
+
+func (d *awsDriver) give(ctx context.Context, name string, e nhi.Entitlement) error {
+	var err error
+	if e.Type == typeGroup {
+		_, err = d.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{UserName: &name, GroupName: &e.Target})
+	} else {
+		_, err = d.iam.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: &e.Target})
+	}
+	return err
+}
+
+// blame tells whether it is the user or the target that no longer exists.
+func (d *awsDriver) blame(ctx context.Context, ref nhi.Ref, e nhi.Entitlement, err error) error {
+	if !isAbsent(err) {
+		return err
+	}
+	if _, err := d.find(ctx, ref); err != nil {
+		return err
+	}
+	return driver.Errorf(driver.Invalid, "%s does not exist any more: %w", e, err)
+}
+
+// Revoke detaches policies, removes from groups, and deletes inline policies. It returns when AWS no longer shows them.
+func (d *awsDriver) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
+	u, err := d.find(ctx, ref)
+	if err != nil {
+		return gone(err)
+	}
+	err = d.seen(ctx, "user "+u.name, func() (bool, error) {
+		now, err := d.rights(ctx, u.name)
+		if err != nil {
+			return false, err
+		}
+		held := nhi.Intersect(now.entitlements, entitlements)
+		for _, e := range held {
+			if err := d.take(ctx, u.name, e); err != nil {
+				return false, err
+			}
+		}
+		return len(held) == 0, nil
+	})
+	return gone(err)
+}
+
+// take removes one entitlement. One that is gone already is success.
+func (d *awsDriver) take(ctx context.Context, name string, e nhi.Entitlement) error {
+	var err error
+	switch e.Type {
+	case typePolicy:
+		_, err = d.iam.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &name, PolicyArn: &e.Target})
+	case typeGroup:
+		_, err = d.iam.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{UserName: &name, GroupName: &e.Target})
+	default:
+		err = d.deleteInline(ctx, name, e.Target)
+	}
+	return gone(err)
+}
+
+// Explain adds the policies of the user's groups. What resource policies, permission boundaries and the organisation
+// allow or deny is not in it.
+func (d *awsDriver) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding, error) {
+	u, err := d.find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	direct, err := d.rights(ctx, u.name)
+	if err != nil {
+		return nil, err
+	}
+	var out []driver.Holding
+	for _, e := range direct.entitlements {
+		out = append(out, driver.Holding{Entitlement: e})
+	}
+	var inherited []driver.Holding
+	for _, e := range direct.entitlements {
+		if e.Type != typeGroup {
+			continue
+		}
+		es, err := d.groupRights(ctx, e.Target)
+		if err != nil {
+			return nil, err
+		}
+		for _, held := range es {
+			inherited = append(inherited, driver.Holding{Entitlement: held, Via: []string{e.String()}})
+		}
+	}
+	slices.SortFunc(inherited, func(a, b driver.Holding) int {
+		if c := a.Entitlement.Compare(b.Entitlement); c != 0 {
+			return c
+		}
+		return slices.Compare(a.Via, b.Via)
+	})
+	return append(out, inherited...), nil
+}
+
+func (d *awsDriver) groupRights(ctx context.Context, name string) ([]nhi.Entitlement, error) {
+	var out rights
+	attached := iam.NewListAttachedGroupPoliciesPaginator(d.iam,
+		&iam.ListAttachedGroupPoliciesInput{GroupName: &name, MaxItems: &d.pageSize})
+	err := each(ctx, attached, func(page *iam.ListAttachedGroupPoliciesOutput) error {
+		out.attached(page.AttachedPolicies)
+		return nil
+	})
+	if err != nil {
+		return nil, gone(err)
+	}
+	inline := iam.NewListGroupPoliciesPaginator(d.iam, &iam.ListGroupPoliciesInput{GroupName: &name, MaxItems: &d.pageSize})
+	err = each(ctx, inline, func(page *iam.ListGroupPoliciesOutput) error {
+		for _, policy := range page.PolicyNames {
+			out.add(typeInline, aws.ToString(&policy))
+		}
+		return nil
+	})
+	return out.entitlements, gone(err)
+}

@@ -1,0 +1,572 @@
+package aws_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/aws"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+var mark = nhi.Mark{Stack: "payments-test", Identity: "billing-agent"}
+
+// all is a driver with every interface that the kind declares.
+type all interface {
+	driver.Driver
+	driver.Suspender
+	driver.Sweeper
+	driver.Issuer
+	driver.Verifier
+	driver.SecretStore
+	driver.Explainer
+}
+
+func full(t *testing.T, d driver.Driver) all {
+	t.Helper()
+	a, ok := d.(all)
+	if !ok {
+		t.Fatalf("%T lacks a capability", d)
+	}
+	return a
+}
+
+func create(t *testing.T, d driver.Driver) nhi.Ref {
+	t.Helper()
+	ref, err := d.CreateAccount(t.Context(), driver.AccountSpec{Name: random("bot"), Mark: mark})
+	must(t, err)
+	return ref
+}
+
+func read(t *testing.T, d driver.Driver, ref nhi.Ref) nhi.Account {
+	t.Helper()
+	account, err := d.ReadAccount(t.Context(), ref)
+	must(t, err)
+	return account
+}
+
+func wantCode(t *testing.T, d driver.Driver, err error, want driver.Code) {
+	t.Helper()
+	if err == nil || d.Classify(err).Code != want {
+		t.Errorf("error %v, want one of code %q", err, want)
+	}
+}
+
+// before passes requests on and calls hook before each; true from hook answers the request with 503 instead.
+func before(t *testing.T, to string, hook func(form url.Values, body string) bool) string {
+	t.Helper()
+	return proxy(t, to, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			form, _ := url.ParseQuery(string(body))
+			if target := r.Header.Get("X-Amz-Target"); target != "" {
+				form = url.Values{"Action": {strings.TrimPrefix(target, "secretsmanager.")}}
+			}
+			if hook(form, string(body)) {
+				http.Error(w, "busy", http.StatusServiceUnavailable)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(w, r)
+		})
+	})
+}
+
+// TestDeleteConflict deletes a user that has everything which AWS wants to be gone first.
+func TestDeleteConflict(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	var late atomic.Bool
+	name := ""
+	cfg := a.config()
+	cfg.Endpoint = before(t, a.URL, func(form url.Values, _ string) bool {
+		if form.Get("Action") == "DeleteUser" && late.CompareAndSwap(false, true) {
+			a.AddKey(name, true) // Somebody adds a key after the driver has emptied the user.
+		}
+		return false
+	})
+	d := full(t, open(t, cfg))
+	ref := create(t, d)
+	name = ref.Name
+	must(t, d.Grant(t.Context(), ref, []nhi.Entitlement{a.policy(), a.group()}))
+	_, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	must(t, err)
+	a.Burden(ref.Name)
+	must(t, d.Suspend(t.Context(), ref))
+	must(t, d.DeleteAccount(t.Context(), ref))
+	if n := a.Users(); n != 0 {
+		t.Errorf("%d users are left", n)
+	}
+	deletions := 0
+	for _, call := range a.Calls() {
+		if call == "DeleteUser" {
+			deletions++
+		}
+	}
+	if deletions != 2 {
+		t.Errorf("the user was deleted %d times, want one refusal and one success", deletions)
+	}
+}
+
+// TestTwoKeys lets somebody take the second slot between the driver's look and its request.
+func TestTwoKeys(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	name := ""
+	cfg := a.config()
+	cfg.Endpoint = before(t, a.URL, func(form url.Values, _ string) bool {
+		if form.Get("Action") == "CreateAccessKey" {
+			a.AddKey(name, true)
+			a.AddKey(name, false)
+		}
+		return false
+	})
+	d := full(t, open(t, cfg))
+	ref := create(t, d)
+	name = ref.Name
+	_, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	wantCode(t, d, err, driver.Conflict)
+	for key := range a.Tags(name) {
+		if key != "nhi:mark" {
+			t.Errorf("the tag %s is left", key)
+		}
+	}
+	for _, c := range read(t, d, ref).Credentials {
+		if c.Label != "" {
+			t.Errorf("the key of somebody else has our label %q", c.Label)
+		}
+	}
+}
+
+// TestEventualConsistency does everything in a row while reads do not know yet of what was just changed.
+func TestEventualConsistency(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	a.Delay = 300 * time.Millisecond
+	d := full(t, a.Open(t))
+	es := []nhi.Entitlement{a.policy(), a.group()}
+	time.Sleep(a.Delay) // The policies have been there for a while.
+	ref := create(t, d)
+	if got := read(t, d, ref).Mark; got != mark {
+		t.Errorf("mark %q right after the creation", got)
+	}
+	must(t, d.Grant(t.Context(), ref, es))
+	if got := read(t, d, ref).Entitlements; len(got) != 2 {
+		t.Errorf("entitlements %v right after the grant", got)
+	}
+	issued, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	must(t, err)
+	must(t, d.Verify(t.Context(), issued.Login, issued.Secret))
+	must(t, d.Suspend(t.Context(), ref))
+	if got := read(t, d, ref).Status; got != nhi.Suspended {
+		t.Errorf("status %q right after the suspension", got)
+	}
+	must(t, d.Resume(t.Context(), ref))
+	must(t, d.Verify(t.Context(), issued.Login, issued.Secret))
+	must(t, d.Revoke(t.Context(), ref, es))
+	if got := read(t, d, ref).Entitlements; len(got) != 0 {
+		t.Errorf("entitlements %v right after the revocation", got)
+	}
+	must(t, d.RevokeCredential(t.Context(), ref, issued.Credential.ID))
+	must(t, d.DeleteAccount(t.Context(), ref))
+	_, err = d.ReadAccount(t.Context(), ref)
+	wantCode(t, d, err, driver.NotFound)
+
+	// What nobody here has made is not waited for.
+	begin := time.Now()
+	_, err = d.ReadAccount(t.Context(), nhi.Ref{Name: random("nobody")})
+	wantCode(t, d, err, driver.NotFound)
+	wantCode(t, d, d.Verify(t.Context(), "AKIAUNKNOWN", issued.Secret), driver.Unauthenticated)
+	if waited := time.Since(begin); waited > a.config().Settle {
+		t.Errorf("waited %s for what never was", waited)
+	}
+}
+
+// TestResumeRevertsTheSuspensionAlone leaves a key off that was off before.
+func TestResumeRevertsTheSuspensionAlone(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	d := full(t, a.Open(t))
+	ref := create(t, d)
+	on := a.AddKey(ref.Name, true)
+	a.AddKey(ref.Name, false)
+	must(t, d.Suspend(t.Context(), ref))
+	if keys := a.ActiveKeys(ref.Name); len(keys) != 0 {
+		t.Errorf("keys %v are on", keys)
+	}
+	suspended := read(t, d, ref)
+	if suspended.Status != nhi.Suspended || len(suspended.Entitlements) != 0 {
+		t.Errorf("suspended: %+v", suspended)
+	}
+	_, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	wantCode(t, d, err, driver.Conflict)
+	must(t, d.Suspend(t.Context(), ref))
+	must(t, d.Resume(t.Context(), ref))
+	if diff := cmp.Diff([]string{on}, a.ActiveKeys(ref.Name)); diff != "" {
+		t.Errorf("keys that are on (-want +got):\n%s", diff)
+	}
+}
+
+// TestInterruptedSuspension is killed after each request in turn; done again, it ends as if it had not been.
+func TestInterruptedSuspension(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	whole := a.Open(t)
+	for _, at := range []string{"TagUser", "UpdateAccessKey", "PutUserPolicy", "DeleteUserPolicy", "UntagUser"} {
+		ref := create(t, whole)
+		on := a.AddKey(ref.Name, true)
+		var done atomic.Bool
+		cfg := a.config()
+		cfg.Endpoint = before(t, a.URL, func(form url.Values, _ string) bool {
+			return form.Get("Action") == at && done.CompareAndSwap(false, true)
+		})
+		d := full(t, open(t, cfg))
+		if err := d.Suspend(t.Context(), ref); err != nil {
+			if read(t, d, ref).Status != nhi.Active {
+				t.Errorf("%s: half a suspension is said to be one", at)
+			}
+			must(t, d.Suspend(t.Context(), ref))
+		}
+		if read(t, d, ref).Status != nhi.Suspended || len(a.ActiveKeys(ref.Name)) != 0 {
+			t.Errorf("%s: not suspended", at)
+		}
+		if err := d.Resume(t.Context(), ref); err != nil {
+			must(t, d.Resume(t.Context(), ref))
+		}
+		if diff := cmp.Diff([]string{on}, a.ActiveKeys(ref.Name)); diff != "" || read(t, d, ref).Status != nhi.Active {
+			t.Errorf("%s: not resumed: keys that are on (-want +got):\n%s", at, diff)
+		}
+	}
+}
+
+// TestKilledIssueIsFound ends right after AWS has made the key: the next run finds the key by its label.
+func TestKilledIssueIsFound(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	var dead atomic.Bool
+	cfg := a.config()
+	cfg.Endpoint = before(t, a.URL, func(form url.Values, _ string) bool {
+		return dead.Load() || form.Get("Action") == "CreateAccessKey" && dead.Swap(true)
+	})
+	d := full(t, open(t, cfg))
+	ref := create(t, d)
+	byHand := a.AddKey(ref.Name, true)
+	if _, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "nhi-7-abc"}); err == nil {
+		t.Fatal("the killed run says that it issued a key")
+	}
+	labels := map[string]bool{}
+	for _, c := range read(t, a.Open(t), ref).Credentials {
+		labels[c.Label] = true
+		if c.ID == byHand && c.Label != "" {
+			t.Errorf("the key that was there before has the label %q", c.Label)
+		}
+	}
+	if !labels["nhi-7-abc"] || len(labels) != 2 {
+		t.Errorf("labels are %v", labels)
+	}
+}
+
+// TestKeyWithoutLabelIsTakenBack cannot write the label of a key.
+func TestKeyWithoutLabelIsTakenBack(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	cfg := a.config()
+	cfg.Endpoint = before(t, a.URL, func(form url.Values, _ string) bool {
+		return form.Get("Action") == "TagUser" && strings.HasPrefix(form.Get("Tags.member.1.Key"), "nhi:key:")
+	})
+	d := full(t, open(t, cfg))
+	ref := create(t, d)
+	_, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	wantCode(t, d, err, driver.Unavailable)
+	if got := read(t, d, ref).Credentials; len(got) != 0 {
+		t.Errorf("credentials %v are left", got)
+	}
+}
+
+func TestRenamedUserIsFoundByItsID(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	d := a.Open(t)
+	for range 10 { // More than one page.
+		create(t, d)
+	}
+	ref := create(t, d)
+	renamed := random("zz-renamed")
+	a.Rename(ref.Name, renamed)
+	if got := read(t, d, ref); got.Name != renamed || got.ID != ref.ID {
+		t.Errorf("found %+v", got.Ref)
+	}
+	_, err := d.CreateAccount(t.Context(), driver.AccountSpec{Name: strings.ToUpper(renamed), Mark: mark})
+	wantCode(t, d, err, driver.AlreadyExists)
+	must(t, d.DeleteAccount(t.Context(), ref))
+	if n := a.Users(); n != 10 {
+		t.Errorf("%d users are left, want 10", n)
+	}
+}
+
+// TestSweepCountsPages reads what users hold in pages, and keys only of the stack's users.
+func TestSweepCountsPages(t *testing.T) {
+	t.Parallel()
+	for _, noBulk := range []bool{false, true} {
+		a := newAccount(t)
+		a.NoBulk = noBulk
+		d := full(t, a.Open(t))
+		ref := create(t, d)
+		for range 20 {
+			a.AddUser(random("stranger"))
+		}
+		target, err := d.Probe(t.Context())
+		must(t, err)
+		if blind := len(target.Blind) == 1; blind != noBulk {
+			t.Errorf("blind: %q", target.Blind)
+		}
+		begin := len(a.Calls())
+		var found []nhi.Account
+		must(t, d.Sweep(t.Context(), driver.SweepFilter{Stack: mark.Stack}, func(page []nhi.Account) error {
+			found = append(found, page...)
+			return nil
+		}))
+		if len(found) != 1 || found[0].Ref != ref {
+			t.Errorf("found %v", found)
+		}
+		calls := a.Calls()[begin:]
+		if want := 4; !noBulk && len(calls) != want { // 21 users on pages of 7, and the keys of one.
+			t.Errorf("%d requests, want %d: %v", len(calls), want, calls)
+		}
+		if single := slices.Contains(calls, "ListUserTags"); single != noBulk {
+			t.Errorf("users are read one by one: %v", single)
+		}
+	}
+}
+
+func TestLastUse(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	d := full(t, a.Open(t))
+	ref := create(t, d)
+	issued, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	must(t, err)
+	if got := read(t, d, ref).Credentials[0].LastUsedAt; !got.IsZero() {
+		t.Errorf("a key that was never used was used at %s", got)
+	}
+	must(t, d.Verify(t.Context(), issued.Login, issued.Secret))
+	if got := read(t, d, ref).Credentials[0].LastUsedAt; time.Since(got) > time.Minute {
+		t.Errorf("a key that was just used was used at %s", got)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	d := full(t, a.Open(t))
+	ref, direct, inherited := create(t, d), a.policy(), a.policy()
+	a.AddGroup("analysts", []string{inherited.Target}, []string{"by-hand"})
+	a.Attach(ref.Name, direct.Target, "analysts")
+	got, err := d.Explain(t.Context(), ref)
+	must(t, err)
+	var texts []string
+	for _, h := range got {
+		texts = append(texts, h.Entitlement.String()+" via "+strings.Join(h.Via, ","))
+	}
+	want := []string{
+		"group:analysts via ", direct.String() + " via ", "inline:by-hand via group:analysts", inherited.String() + " via group:analysts",
+	}
+	if diff := cmp.Diff(want, texts); diff != "" {
+		t.Errorf("holdings (-want +got):\n%s", diff)
+	}
+}
+
+// TestInline observes an inline policy and takes it away, but makes none.
+func TestInline(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	d := full(t, a.Open(t))
+	ref := create(t, d)
+	a.Burden(ref.Name)
+	shown := nhi.Entitlement{Type: "inline", Target: "by-hand"}
+	if got := read(t, d, ref).Entitlements; !slices.Equal(got, []nhi.Entitlement{shown}) {
+		t.Errorf("entitlements %v", got)
+	}
+	wantCode(t, d, d.Grant(t.Context(), ref, []nhi.Entitlement{shown}), driver.Unsupported)
+	must(t, d.Revoke(t.Context(), ref, []nhi.Entitlement{shown}))
+	if got := read(t, d, ref).Entitlements; len(got) != 0 {
+		t.Errorf("entitlements %v", got)
+	}
+}
+
+// TestStoreLosesNoWrite lets another program write between the comparison and the change.
+func TestStoreLosesNoWrite(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	path := random("warehouse")
+	var hook atomic.Bool
+	cfg := a.config()
+	cfg.Endpoint = before(t, a.URL, func(form url.Values, _ string) bool {
+		if form.Get("Action") == "UpdateSecretVersionStage" && hook.CompareAndSwap(true, false) {
+			a.WriteByHand(path, "11111111-2222-3333-4444-555555555555", "by hand")
+		}
+		return false
+	})
+	d := full(t, open(t, cfg))
+	s := driver.StoredSecret{Fields: map[string]secret.Value{"password": secret.New("first")}}
+	version, err := d.PutSecret(t.Context(), path, s)
+	must(t, err)
+	hook.Store(true)
+	s.Version = version
+	_, err = d.PutSecret(t.Context(), path, s)
+	wantCode(t, d, err, driver.Conflict)
+	_, err = d.PutSecret(t.Context(), path, s) // The write by hand has another number than ours.
+	wantCode(t, d, err, driver.Conflict)
+	got, err := d.GetSecret(t.Context(), path)
+	must(t, err)
+	if got.Fields["value"].Reveal() != "by hand" {
+		t.Errorf("the fields are %v", got.Fields)
+	}
+	for range 5 {
+		s.Version = got.Version
+		got.Version, err = d.PutSecret(t.Context(), path, s)
+		must(t, err)
+	}
+	if n := a.Versions(path); n != 2 {
+		t.Errorf("%d versions are kept, want the current and the previous one", n)
+	}
+}
+
+func TestThrottling(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	d := a.Open(t)
+	a.Throttle(1)
+	_, err := d.Probe(t.Context())
+	wantCode(t, d, err, driver.RateLimited)
+	_, err = d.Probe(t.Context())
+	must(t, err)
+	cfg := a.config()
+	cfg.Endpoint = always(t, http.StatusTooManyRequests, "text/html", "slow down")
+	d = open(t, cfg)
+	_, err = d.Probe(t.Context())
+	if verdict := d.Classify(err); verdict.Code != driver.RateLimited || verdict.RetryAfter != 7*time.Second {
+		t.Errorf("verdict %+v", verdict)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	target, err := a.Open(t).Probe(t.Context())
+	must(t, err)
+	if want := "aws:aws:123456789012@" + strings.TrimPrefix(a.URL, "http://"); target.ID != want {
+		t.Errorf("id %q, want %q", target.ID, want)
+	}
+	cfg := a.config()
+	id, text := a.AddAdmin(func(action string) bool { return action == "sts:GetCallerIdentity" })
+	cfg.AccessKeyID, cfg.SecretAccessKey = id, secret.New(text)
+	target, err = open(t, cfg).Probe(t.Context())
+	must(t, err)
+	if len(target.Lacking) != 1 || !strings.Contains(target.Lacking[0], "iam:ListUsers") || len(target.Blind) != 1 {
+		t.Errorf("target %+v", target)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	a := newAccount(t)
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAOTHER")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "other")
+	_, err := a.Open(t).Probe(t.Context())
+	must(t, err)
+
+	t.Setenv("AWS_ACCESS_KEY_ID", a.keyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", a.secretKey)
+	_, err = open(t, aws.Config{Endpoint: a.URL}).Probe(t.Context())
+	must(t, err)
+	for what, bad := range map[string]aws.Config{
+		"an id without a secret":     {AccessKeyID: "AKIA1"},
+		"a secret without an id":     {SecretAccessKey: secret.New("x")},
+		"a token without a key":      {SessionToken: secret.New("x")},
+		"a key and a profile":        {AccessKeyID: "AKIA1", SecretAccessKey: secret.New("x"), Profile: "p"},
+		"a path without slashes":     {Path: "nhi"},
+		"an endpoint that is no URL": {Endpoint: "nowhere"},
+		"a profile that is not":      {Profile: "nobody"},
+	} {
+		if _, err := aws.Open(bad); err == nil {
+			t.Errorf("Open accepts %s", what)
+		}
+	}
+}
+
+// TestNotAWS answers every request with something that is not AWS: nothing may be read as absent.
+func TestNotAWS(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	ref := create(t, a.Open(t))
+	for _, status := range []int{200, 204, 302, 400, 403, 404, 500} {
+		for _, body := range []string{"", "{}", "<html></html>", "<a/>", "<GetUserResponse><GetUserResult/></GetUserResponse>", "NoSuchEntity"} {
+			cfg := a.config()
+			cfg.Endpoint = always(t, status, "text/xml", body)
+			d := full(t, open(t, cfg))
+			for _, r := range []nhi.Ref{ref, {Name: ref.Name}} {
+				_, err := d.ReadAccount(t.Context(), r)
+				if err == nil || d.Classify(err).Code == driver.NotFound {
+					t.Errorf("status %d, body %q: read gives %v", status, body, err)
+				}
+				if d.DeleteAccount(t.Context(), r) == nil {
+					t.Errorf("status %d, body %q: delete succeeds", status, body)
+				}
+			}
+			if _, err := d.GetSecret(t.Context(), "x"); err == nil || d.Classify(err).Code == driver.NotFound {
+				t.Errorf("status %d, body %q: get gives %v", status, body, err)
+			}
+		}
+	}
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	d := newAccount(t).Open(t)
+	for code, want := range map[string]driver.Code{
+		"NoSuchEntity": driver.NotFound, "NoSuchEntityException": driver.NotFound, "EntityAlreadyExists": driver.AlreadyExists,
+		"com.amazonaws.secretsmanager#ResourceNotFoundException": driver.NotFound, "DeleteConflict": driver.Conflict,
+		"LimitExceeded": driver.Invalid, "Throttling": driver.RateLimited, "AccessDenied": driver.PermissionDenied,
+		"SignatureDoesNotMatch": driver.Unauthenticated, "ServiceFailure": driver.Unavailable, "NotImplemented": driver.Unsupported,
+		"SomethingNew": driver.Unknown,
+	} {
+		err := fmt.Errorf("read: %w", &smithy.GenericAPIError{Code: code, Message: "x"})
+		if got := d.Classify(err).Code; got != want {
+			t.Errorf("%s is %q, want %q", code, got, want)
+		}
+	}
+	if got := d.Classify(errors.New("NoSuchEntity")).Code; got != driver.Unknown {
+		t.Errorf("a text is %q", got)
+	}
+}
+
+func TestGrammar(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"policy:arn:aws:iam::aws:policy/ReadOnlyAccess": "", "policy:arn:aws-cn:iam::123456789012:policy/a/b/C": "", "group:analysts": "",
+		"policy:ReadOnlyAccess": "ARN", "policy:arn:aws:s3:::bucket": "ARN", "group:arn:aws:iam::123456789012:group/x": "without",
+		"group:a/b": "letters", "inline:x": "cannot be granted",
+	} {
+		_, err := aws.Spec().Grammar.Parse(text)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", text, err, want)
+		}
+	}
+}
