@@ -27,11 +27,10 @@ type server interface {
 
 // servers lists every server, in the order in which they start.
 func servers() []server {
-	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, ldap{}, activeDirectory{}, redmine{}, clis{}}
 	return []server{
-		postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, ldap{}, activeDirectory{}, rsyslog{}, syslogNG{}, collector{}, clis{},
+		postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, aws{}, ldap{}, activeDirectory{}, redmine{},
+		rsyslog{}, syslogNG{}, collector{}, clis{},
 	}
-	return []server{postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, aws{}, ldap{}, activeDirectory{}, clis{}}
 }
 
 func serverNames() []string {

@@ -153,11 +153,29 @@ func (d *awsDriver) UpdateAccount(ctx context.Context, ref nhi.Ref, change drive
 
 const denyAllPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`
 
+// putDenyAll denies everything. Where the server cannot read the policy, which AWS can, a tag says that the keys alone are
+// switched off.
 func (d *awsDriver) putDenyAll(ctx context.Context, name string) error {
 	policy, document := denyAll, denyAllPolicy
-	return d.about(ctx, name, func() error {
+	err := d.about(ctx, name, func() error {
 		_, err := d.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &name, PolicyName: &policy, PolicyDocument: &document})
 		return err
+	})
+	if hasCode(err, "MalformedPolicyDocument") {
+		return d.tag(ctx, name, tag(keysOnlyTag, "true"))
+	}
+	return err
+}
+
+// sees waits until AWS shows the user suspended, or not.
+func (d *awsDriver) sees(ctx context.Context, name string, suspended bool) error {
+	return d.seen(ctx, "user "+name, func() (bool, error) {
+		u, err := d.user(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		r, err := d.rights(ctx, name)
+		return u.isSuspended(r) == suspended, err
 	})
 }
 
@@ -197,10 +215,7 @@ func (d *awsDriver) Suspend(ctx context.Context, ref nhi.Ref) error {
 	if err := d.putDenyAll(ctx, u.name); err != nil {
 		return err
 	}
-	return d.seen(ctx, "user "+u.name, func() (bool, error) {
-		r, err := d.rights(ctx, u.name)
-		return r.suspended, err
-	})
+	return d.sees(ctx, u.name, true)
 }
 
 // Resume switches on the keys that Suspend switched off and no others, then removes the policy, then the note.
@@ -214,7 +229,7 @@ func (d *awsDriver) Resume(ctx context.Context, ref nhi.Ref) error {
 		return err
 	}
 	note, noted := u.tags[suspendedTag]
-	if !noted && !r.suspended {
+	if !noted && !u.isSuspended(r) {
 		return nil
 	}
 	for _, id := range splitIDs(note) {
@@ -225,13 +240,8 @@ func (d *awsDriver) Resume(ctx context.Context, ref nhi.Ref) error {
 	if err := d.deleteInline(ctx, u.name, denyAll); err != nil {
 		return err
 	}
-	if noted {
-		if err := d.untag(ctx, u.name, suspendedTag); err != nil {
-			return err
-		}
+	if err := d.untag(ctx, u.name, keysOnlyTag, suspendedTag); err != nil {
+		return err
 	}
-	return d.seen(ctx, "user "+u.name, func() (bool, error) {
-		r, err := d.rights(ctx, u.name)
-		return !r.suspended, err
-	})
+	return d.sees(ctx, u.name, false)
 }

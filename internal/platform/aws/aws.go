@@ -58,7 +58,7 @@ const (
 	sessionName     = "terraform-provider-nhi"
 )
 
-// awsDriver implements driver.Driver, Suspender, Sweeper, Issuer, Verifier, SecretStore and Explainer.
+// awsDriver implements driver.Driver, Suspender, Sweeper, Issuer, Verifier, SecretStore and BulkExplainer.
 type awsDriver struct {
 	iam     *iam.Client
 	sts     *sts.Client
@@ -96,7 +96,7 @@ func Open(cfg Config) (driver.Driver, error) {
 		return nil, err
 	}
 	client := awshttp.NewBuildableClient().WithTimeout(cfg.Timeout)
-	base, err := load(cfg, client)
+	base, err := load(cfg, &client)
 	if err != nil {
 		return nil, err
 	}
@@ -133,22 +133,26 @@ func check(cfg Config) error {
 	return nil
 }
 
-// load makes the configuration of all clients. None of them repeats a request: that is the caller's business.
-func load(cfg Config, client *awshttp.BuildableClient) (aws.Config, error) {
+// load makes the configuration of all clients. None of them repeats a request: that is the caller's business. Where the SDK's
+// own settings decide the login, they also decide which authorities the client trusts (AWS_CA_BUNDLE).
+func load(cfg Config, client **awshttp.BuildableClient) (aws.Config, error) {
 	base := aws.Config{}
 	if cfg.AccessKeyID != "" {
 		base.Credentials = credentials.NewStaticCredentialsProvider(
 			cfg.AccessKeyID, cfg.SecretAccessKey.Reveal(), cfg.SessionToken.Reveal())
 	} else {
 		loaded, err := config.LoadDefaultConfig(context.Background(),
-			config.WithSharedConfigProfile(cfg.Profile), config.WithRegion(cfg.Region), config.WithHTTPClient(client))
+			config.WithSharedConfigProfile(cfg.Profile), config.WithRegion(cfg.Region), config.WithHTTPClient(*client))
 		if err != nil {
 			return base, fmt.Errorf("how to log in to AWS: %w", err)
 		}
 		base.Credentials = loaded.Credentials
+		if own, ok := loaded.HTTPClient.(*awshttp.BuildableClient); ok {
+			*client = own
+		}
 	}
 	base.Region = cfg.Region
-	base.HTTPClient = client
+	base.HTTPClient = translating{*client}
 	base.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	if cfg.Endpoint != "" {
 		base.BaseEndpoint = &cfg.Endpoint

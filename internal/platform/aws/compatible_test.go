@@ -41,7 +41,7 @@ func newSeaweed(t *testing.T) *seaweed {
 func (s *seaweed) config() aws.Config {
 	return aws.Config{
 		Endpoint: s.env.Endpoint, AccessKeyID: s.env.AccessKey, SecretAccessKey: secret.New(s.env.SecretKey),
-		PageSize: 7, Settle: 10 * time.Second,
+		PageSize: 7, Settle: time.Minute,
 	}
 }
 

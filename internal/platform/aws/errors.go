@@ -68,6 +68,8 @@ func classify(err error) driver.Verdict {
 			return driver.Verdict{Code: driver.RateLimited, RetryAfter: retryAfter(answer)}
 		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			return driver.Verdict{Code: driver.Unavailable, RetryAfter: retryAfter(answer)}
+		case http.StatusNotImplemented:
+			return driver.Verdict{Code: driver.Unsupported}
 		case 0:
 		default:
 			return driver.Verdict{}

@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -125,30 +124,41 @@ func (d *awsDriver) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding,
 	if err != nil {
 		return nil, err
 	}
-	var out []driver.Holding
-	for _, e := range direct.entitlements {
-		out = append(out, driver.Holding{Entitlement: e})
-	}
-	var inherited []driver.Holding
-	for _, e := range direct.entitlements {
-		if e.Type != typeGroup {
-			continue
+	return driver.Inherit(direct.entitlements, d.conferred(ctx))
+}
+
+// ExplainAll is a sweep, and reads each group once.
+func (d *awsDriver) ExplainAll(ctx context.Context, page func([]driver.Explained) error) error {
+	conferred := d.conferred(ctx)
+	return d.Sweep(ctx, driver.SweepFilter{}, func(accounts []nhi.Account) error {
+		out := make([]driver.Explained, len(accounts))
+		for i, account := range accounts {
+			holdings, err := driver.Inherit(account.Entitlements, conferred)
+			if err != nil {
+				return err
+			}
+			out[i] = driver.Explained{Account: account, Holdings: holdings}
 		}
-		es, err := d.groupRights(ctx, e.Target)
-		if err != nil {
-			return nil, err
-		}
-		for _, held := range es {
-			inherited = append(inherited, driver.Holding{Entitlement: held, Via: []string{e.String()}})
-		}
-	}
-	slices.SortFunc(inherited, func(a, b driver.Holding) int {
-		if c := a.Entitlement.Compare(b.Entitlement); c != 0 {
-			return c
-		}
-		return slices.Compare(a.Via, b.Via)
+		return page(out)
 	})
-	return append(out, inherited...), nil
+}
+
+// conferred tells what the members of a group have through it. It asks for each group once.
+func (d *awsDriver) conferred(ctx context.Context) func(nhi.Entitlement) ([]nhi.Entitlement, error) {
+	known := map[nhi.Entitlement][]nhi.Entitlement{}
+	return func(e nhi.Entitlement) ([]nhi.Entitlement, error) {
+		if e.Type != typeGroup {
+			return nil, nil
+		}
+		if held, ok := known[e]; ok {
+			return held, nil
+		}
+		held, err := d.groupRights(ctx, e.Target)
+		if err == nil {
+			known[e] = held
+		}
+		return held, err
+	}
 }
 
 func (d *awsDriver) groupRights(ctx context.Context, name string) ([]nhi.Entitlement, error) {

@@ -121,7 +121,7 @@ func (d *awsDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Issue
 
 func (d *awsDriver) mayIssue(ctx context.Context, u user) error {
 	r, err := d.rights(ctx, u.name)
-	if err == nil && r.suspended {
+	if err == nil && u.isSuspended(r) {
 		err = driver.Errorf(driver.Conflict, "user %q is suspended and gets no access key; resume it first", u.name)
 	}
 	return err

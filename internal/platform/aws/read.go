@@ -20,6 +20,8 @@ const (
 	markTag = "nhi:mark"
 	// suspendedTag remembers which keys Suspend switched off.
 	suspendedTag = "nhi:suspended"
+	// keysOnlyTag stands for the policy denyAll on a server that knows no policies which deny.
+	keysOnlyTag = "nhi:suspended-without-policy"
 	// keyTag, before the id of an access key, holds its label: IAM keeps none.
 	keyTag = "nhi:key:"
 	// issuingTag holds the label of a key that is being made, knownTag the ids of those that were there before: so a key
@@ -39,10 +41,13 @@ type user struct {
 
 func (u user) mark() nhi.Mark { return nhi.FindMark(u.tags[markTag]) }
 
+// isSuspended reports whether a suspension was brought to its end.
+func (u user) isSuspended(r rights) bool { return r.denied || u.tags[keysOnlyTag] != "" }
+
 // rights are what a user holds directly.
 type rights struct {
 	entitlements []nhi.Entitlement
-	suspended    bool
+	denied       bool // by the policy denyAll
 }
 
 // about makes a request about a user; AWS may not know yet of one that was just made.
@@ -207,7 +212,7 @@ func (r *rights) attached(policies []types.AttachedPolicy) {
 
 func (r *rights) inline(name string) {
 	if name == denyAll {
-		r.suspended = true
+		r.denied = true
 		return
 	}
 	r.add(typeInline, name)
@@ -236,7 +241,7 @@ func (d *awsDriver) whole(ctx context.Context, u user, r rights) (nhi.Account, e
 		Ref: nhi.Ref{Name: u.name, ID: u.id}, Mark: u.mark(), Status: nhi.Active,
 		Entitlements: r.entitlements, Settings: map[string]string{settingBoundary: u.boundary},
 	}
-	if r.suspended {
+	if u.isSuspended(r) {
 		account.Status = nhi.Suspended
 	}
 	for _, k := range keys {

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -89,8 +90,9 @@ func (d *awsDriver) seen(ctx context.Context, what string, look func() (bool, er
 	}
 }
 
+// wait waits for between half of d and d, so that those who met do not meet again.
 func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(d/2 + rand.N(d/2+1)) //nolint:gosec // not a secret
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -213,7 +213,8 @@ func (d *awsDriver) GetSecret(ctx context.Context, path string) (driver.StoredSe
 	return s, nil
 }
 
-// RemoveSecret deletes the secret with all its versions, without the time in which it could be restored.
+// RemoveSecret deletes the secret with all its versions, without the time in which it could be restored. A server without
+// a Secrets Manager holds none.
 func (d *awsDriver) RemoveSecret(ctx context.Context, path string) error {
 	if err := checkSecretPath(path); err != nil {
 		return err
@@ -221,7 +222,7 @@ func (d *awsDriver) RemoveSecret(ctx context.Context, path string) error {
 	_, err := d.secrets.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{
 		SecretId: &path, ForceDeleteWithoutRecovery: aws.Bool(true),
 	})
-	return gone(err)
+	return lacks(gone(err))
 }
 
 func checkSecretPath(path string) error {
