@@ -35,9 +35,9 @@ import (
 // schemas in it are made once and never changed.
 var kinds = sync.OnceValue(func() []kind {
 	return []kind{
+		awsKind(),
 		jiraKind(),
 		kubernetesKind(),
-		awsKind(),
 		ldapKind(),
 		mysqlKind(),
 		oauthClientKind(),
