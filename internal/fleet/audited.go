@@ -67,7 +67,7 @@ func (c *Conn) writing(op string, change *audit.Change, idempotent bool) call {
 
 // changeOf begins the description of a change of an account.
 func (c *Conn) changeOf(activity audit.Activity, ref nhi.Ref) *audit.Change {
-	known, _ := c.seen.get(ref)
+	known := c.seen.get(ref)
 	return &audit.Change{
 		Activity: activity, Account: audit.Account{Name: cmp.Or(ref.Name, known.Name), ID: cmp.Or(ref.ID, known.ID)},
 		Platform: audit.Platform{Name: c.platform.Name(), Kind: c.platform.Spec().Kind, Target: c.target.ID},
@@ -85,7 +85,7 @@ func (c *Conn) secretChange(activity audit.Activity, path string) *audit.Change 
 // only what is granted or revoked is told.
 func (c *Conn) stepChange(ref nhi.Ref, step reconcile.Step) *audit.Change {
 	change := c.changeOf(activity(step.Kind), ref)
-	known, _ := c.seen.get(ref)
+	known := c.seen.get(ref)
 	switch step.Kind {
 	case reconcile.StepGrant:
 		change.Before = nhi.Texts(known.Entitlements)
@@ -116,13 +116,14 @@ func (s *seen) find(ref nhi.Ref) int {
 	})
 }
 
-func (s *seen) get(ref nhi.Ref) (nhi.Account, bool) {
+// get returns the account as it was last read, the zero Account if it was not.
+func (s *seen) get(ref nhi.Ref) nhi.Account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i := s.find(ref); i >= 0 {
-		return clone(s.accounts[i]), true
+		return clone(s.accounts[i])
 	}
-	return nhi.Account{}, false
+	return nhi.Account{}
 }
 
 // note remembers an account that was read without an error.

@@ -2,6 +2,8 @@ package oauthclient
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,9 +80,9 @@ func credentialsOf(e entry, c client) ([]nhi.Credential, error) {
 // label. The server does not tell when a credential was made, and has no expiry for it.
 func (d *Driver) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueRequest) (driver.Issued, error) {
 	var key privateKey
-	var id string
+	var id, retired string
 	after, err := d.change(ctx, ref, func(e *entry, c client) (bool, error) {
-		id = e.clientID
+		id, retired = e.clientID, e.retired
 		have, err := credentialsOf(*e, c)
 		if err != nil {
 			return false, err
@@ -108,6 +110,10 @@ func (d *Driver) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueReq
 	if d.config.ClientAuth == ClientSecret {
 		issued.Secret, issued.Credential.ID = secret.New(after.text(memberSecret)), secretID
 	}
+	if text := after.text(memberSecret); retired != "" && hashOf(text) == retired {
+		return driver.Issued{}, errors.Join(d.RevokeCredential(ctx, ref, secretID), driver.Errorf(driver.Unsupported,
+			"the server gives client %q the secret again that was revoked, so it cannot have a new one; use client_auth = %q", ref.Name, PrivateKeyJWT))
+	}
 	kept, err := credentialsOf(entry{label: request.Label}, after)
 	if err == nil && (issued.Secret.IsZero() || !slices.Contains(kept, issued.Credential)) {
 		err = driver.Errorf(driver.Unsupported, "the server did not take the new credential of client %q", ref.Name)
@@ -131,6 +137,12 @@ func (d *Driver) checkRoom(name string, have []nhi.Credential) error {
 	return nil
 }
 
+// hashOf is what the registry remembers of a secret that is over.
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
 // RevokeCredential removes one key, or ends the secret. Access tokens that were made with it live until they expire.
 func (d *Driver) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) error {
 	_, err := d.change(ctx, ref, func(e *entry, c client) (bool, error) {
@@ -139,6 +151,9 @@ func (d *Driver) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) e
 			return false, err
 		}
 		if id == secretID || id == keyURIID {
+			if text := c.text(memberSecret); text != "" {
+				e.retired = hashOf(text)
+			}
 			e.label = ""
 			withoutCredentials(c)
 			return true, nil

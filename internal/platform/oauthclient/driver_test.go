@@ -274,6 +274,22 @@ func TestSecretAndKeysDoNotMix(t *testing.T) {
 	w.must("the secret still works", w.d.Verify(t.Context(), issued.Login, issued.Secret))
 }
 
+// oidc-provider keeps a client's secret for as long as the client exists, and would give it out as a new one: the secret that
+// was revoked would log in again.
+func TestSecretThatReturns(t *testing.T) {
+	w := newWorld(t, oauthclient.ClientSecret)
+	first, err := w.d.Issue(t.Context(), w.ref, driver.IssueRequest{Label: "first"})
+	w.must("issue", err)
+	w.must("verify", w.d.Verify(t.Context(), first.Login, first.Secret))
+	w.must("revoke", w.d.RevokeCredential(t.Context(), w.ref, first.Credential.ID))
+	_, err = w.d.Issue(t.Context(), w.ref, driver.IssueRequest{Label: "second"})
+	w.wantCode("issue again", err, driver.Unsupported, oauthclient.PrivateKeyJWT)
+	w.wantCode("the revoked secret", w.d.Verify(t.Context(), first.Login, first.Secret), driver.Unauthenticated)
+	if left := w.read().Credentials; len(left) > 0 {
+		t.Errorf("credentials %+v, want none", left)
+	}
+}
+
 // TestEndpointsElsewhere sends no token to a host that the server's metadata, or the registry, names.
 func TestEndpointsElsewhere(t *testing.T) {
 	w := newWorld(t, oauthclient.PrivateKeyJWT)

@@ -258,10 +258,15 @@ func (h *harness) Secrets() []secret.Value {
 func (h *harness) Many() int { return 0 }
 
 func (h *harness) Unsupported() map[string]string {
-	return map[string]string{
+	declared := map[string]string{
 		"fault/wrong_credentials": "there is no login that all calls share: the initial access token serves registration, and each " +
 			"client has a token of its own; TestWrongTokens has both",
 	}
+	if h.clientAuth == oauthclient.ClientSecret {
+		declared["credential/over_slots"] = "the server keeps a client's secret for as long as the client exists, so there is no other one " +
+			"after it; TestSecretThatReturns has that"
+	}
+	return declared
 }
 
 func (h *harness) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver {

@@ -24,6 +24,9 @@ const (
 	fieldToken    = "registration_access_token"
 	// fieldLabel is the label of the client secret: the server has no place for it.
 	fieldLabel = "client_secret_label"
+	// fieldRetired is the hash (SHA-256, hexadecimal) of the client secret that was revoked last: some servers give a client its
+	// old secret again.
+	fieldRetired = "client_secret_retired"
 	// fieldState is stateRemoving from shortly before the client is deleted.
 	fieldState = "state"
 	// fieldChanging is the time until which one run has the client to itself.
@@ -42,11 +45,11 @@ const (
 
 // entry is what the registry holds of one client.
 type entry struct {
-	name, clientID, uri, label string
-	token                      secret.Value
-	removing                   bool
-	changing                   time.Time
-	version                    int64
+	name, clientID, uri, label, retired string
+	token                               secret.Value
+	removing                            bool
+	changing                            time.Time
+	version                             int64
 }
 
 func (e entry) ref() nhi.Ref { return nhi.Ref{Name: e.name, ID: e.clientID} }
@@ -69,7 +72,8 @@ func (d *Driver) lookup(ctx context.Context, ref nhi.Ref) (entry, error) {
 	field := func(name string) string { return stored.Fields[name].Reveal() }
 	e := entry{
 		name: ref.Name, clientID: field(fieldClientID), uri: field(fieldURI), label: field(fieldLabel),
-		token: stored.Fields[fieldToken], removing: field(fieldState) == stateRemoving, version: stored.Version,
+		retired: field(fieldRetired), token: stored.Fields[fieldToken], removing: field(fieldState) == stateRemoving,
+		version: stored.Version,
 	}
 	if e.clientID == "" || e.uri == "" || e.token.IsZero() {
 		return entry{}, driver.Errorf(driver.Invalid, "the registry's entry %s lacks one of %s, %s and %s: complete or remove it",
@@ -93,6 +97,9 @@ func (d *Driver) save(ctx context.Context, e *entry) error {
 	}
 	if e.label != "" {
 		fields[fieldLabel] = secret.New(e.label)
+	}
+	if e.retired != "" {
+		fields[fieldRetired] = secret.New(e.retired)
 	}
 	if e.removing {
 		fields[fieldState] = secret.New(stateRemoving)

@@ -147,9 +147,10 @@ func (c *client) put(ctx context.Context, id int, change userChange) error {
 
 func userPath(id int) string { return "/users/" + strconv.Itoa(id) + ".json" }
 
-// findLocked finds a user when no other call of this process changes it.
+// findLocked finds a user when no other call of this process changes it. Who is changed has the name, too: within a second
+// even an id can be given again.
 func (c *client) findLocked(ctx context.Context, ref nhi.Ref) (user, func(), error) {
-	id, err := c.idOf(ctx, ref)
+	id, err := c.numberOf(ctx, ref)
 	if err != nil {
 		return user{}, nil, err
 	}
@@ -157,7 +158,10 @@ func (c *client) findLocked(ctx context.Context, ref nhi.Ref) (user, func(), err
 	if err != nil {
 		return user{}, nil, err
 	}
-	u, err := c.load(ctx, nhi.Ref{Name: ref.Name, ID: id})
+	u, err := c.load(ctx, ref, id)
+	if err == nil && u.Login != ref.Name {
+		err = driver.Errorf(driver.NotFound, "the user with the id %s is not named %q but %q", ref.ID, ref.Name, u.Login)
+	}
 	if err != nil {
 		unlock()
 		return user{}, nil, err
@@ -184,21 +188,18 @@ func (c *client) UpdateAccount(ctx context.Context, ref nhi.Ref, change driver.A
 
 // DeleteAccount implements driver.Driver. Redmine hands the user's issues and notes to its anonymous user.
 func (c *client) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
-	id, err := c.idOf(ctx, ref)
+	u, unlock, err := c.findLocked(ctx, ref)
 	if driver.CodeOf(err) == driver.NotFound {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	number, err := strconv.Atoi(id)
-	if err == nil {
-		err = c.mayBeSwitchedOff(ctx, user{ID: number, Login: ref.Name})
-	}
-	if err != nil {
+	defer unlock()
+	if err := c.mayBeSwitchedOff(ctx, u); err != nil {
 		return err
 	}
-	return c.remove(ctx, number)
+	return c.remove(ctx, u.ID)
 }
 
 func (c *client) remove(ctx context.Context, id int) error {

@@ -190,7 +190,7 @@ func TestTextOfOthersIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	const words = "ask <Ops> & \"QA\" [first]"
-	s.call(t, "PUT", "/users/"+ref.ID+".json", fmt.Sprintf(`{"user":{"custom_fields":[{"id":%d,"value":%s}]}}`, field, encode(t, words)))
+	s.call(t, "PUT", userPath(s.idOf(t, ref.Name)), fmt.Sprintf(`{"user":{"custom_fields":[{"id":%d,"value":%s}]}}`, field, encode(t, words)))
 	mark := nhi.Mark{Stack: "other", Identity: "x"}
 	update := func(m nhi.Mark) {
 		if err := c.UpdateAccount(t.Context(), ref, driver.AccountChange{Mark: &m}); err != nil {
@@ -216,13 +216,42 @@ func TestTextOfOthersIsKept(t *testing.T) {
 	}
 }
 
+// TestNumberGivenAgain: this database gives the number of the newest user to the next one. Whoever still has the id of the
+// user that is gone reaches nobody.
+func TestNumberGivenAgain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c := open(t, s.config())
+	ref := s.create(t, c, nil)
+	number, created, _ := strings.Cut(ref.ID, "@")
+	gone := nhi.Ref{Name: ref.Name, ID: number + "@2006-01-02T15:04:05Z"}
+	renamed := nhi.Ref{Name: unique("another"), ID: ref.ID}
+	if created == "" {
+		t.Fatalf("id %q", ref.ID)
+	}
+	if _, err := c.ReadAccount(t.Context(), gone); driver.CodeOf(err) != driver.NotFound {
+		t.Errorf("read: %v", err)
+	}
+	for _, other := range []nhi.Ref{gone, renamed} {
+		if err := c.Suspend(t.Context(), other); driver.CodeOf(err) != driver.NotFound {
+			t.Errorf("suspend %+v: %v", other, err)
+		}
+		if err := c.DeleteAccount(t.Context(), other); err != nil {
+			t.Errorf("delete %+v: %v", other, err)
+		}
+	}
+	if account, err := c.ReadAccount(t.Context(), ref); err != nil || account.Status != nhi.Active {
+		t.Errorf("the user who is meant by nobody: %+v, %v", account, err)
+	}
+}
+
 // TestNoKeyIsShown: Redmine shows administrators every user's API key in clear.
 func TestNoKeyIsShown(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	c := open(t, s.config())
 	ref := s.create(t, c, map[string]string{settingEmail: unique("m") + "@example.com"})
-	key := s.call(t, "GET", "/users/"+ref.ID+".json", "").User.APIKey
+	key := s.call(t, "GET", userPath(s.idOf(t, ref.Name)), "").User.APIKey
 	u, err := c.find(t.Context(), ref)
 	if err != nil || key == "" {
 		t.Fatalf("key %q, %v", key, err)

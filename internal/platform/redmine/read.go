@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,20 +110,30 @@ func (c *client) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, err
 
 // find returns the user that ref addresses, whole; NotFound if there is none.
 func (c *client) find(ctx context.Context, ref nhi.Ref) (user, error) {
-	id, err := c.idOf(ctx, ref)
+	number, err := c.numberOf(ctx, ref)
 	if err != nil {
 		return user{}, err
 	}
-	return c.load(ctx, nhi.Ref{Name: ref.Name, ID: id})
+	return c.load(ctx, ref, number)
 }
 
-// idOf returns the number of the user that ref addresses.
-func (c *client) idOf(ctx context.Context, ref nhi.Ref) (string, error) {
+// idForm is the form of account ids: Redmine's number of the user and the time of its creation. On some databases the
+// number of the newest user is given again once that user is deleted.
+var idForm = regexp.MustCompile(`^([1-9][0-9]*)@(.+)$`)
+
+func (u user) ref() nhi.Ref {
+	return nhi.Ref{Name: u.Login, ID: strconv.Itoa(u.ID) + "@" + u.CreatedOn}
+}
+
+// numberOf returns Redmine's number of the user that ref addresses. Whether the user still is the one with ref's id is for
+// load to see.
+func (c *client) numberOf(ctx context.Context, ref nhi.Ref) (string, error) {
 	if ref.ID != "" {
-		if n, err := strconv.Atoi(ref.ID); err != nil || n < 1 || strconv.Itoa(n) != ref.ID {
+		parts := idForm.FindStringSubmatch(ref.ID)
+		if parts == nil {
 			return "", driver.Errorf(driver.Invalid, "%q is not the id of a Redmine user", ref.ID)
 		}
-		return ref.ID, nil
+		return parts[1], nil
 	}
 	// Active ones are asked for twice, so that a user who is unlocked meanwhile is seen.
 	statuses := []int{statusActive, statusLocked, statusRegistered, statusActive}
@@ -138,9 +149,8 @@ func (c *client) idOf(ctx context.Context, ref nhi.Ref) (string, error) {
 	return strconv.Itoa(same[0].ID), nil
 }
 
-// load reads the user with the id of ref.
-func (c *client) load(ctx context.Context, ref nhi.Ref) (user, error) {
-	id := ref.ID
+// load reads the user with a number, NotFound if it is not the one that ref addresses.
+func (c *client) load(ctx context.Context, ref nhi.Ref, id string) (user, error) {
 	var answer struct {
 		User user `json:"user"`
 	}
@@ -157,6 +167,8 @@ func (c *client) load(ctx context.Context, ref nhi.Ref) (user, error) {
 			return user{}, err
 		}
 		return user{}, driver.Errorf(driver.Unknown, "the answer lacks the status of user %s", id)
+	case ref.ID != "" && u.ref().ID != ref.ID:
+		return user{}, driver.Errorf(driver.NotFound, "there is no user %q with the id %s any more", ref.Name, ref.ID)
 	default:
 		return u, nil
 	}
@@ -309,8 +321,6 @@ func (u user) whole(field int, direct []nhi.Entitlement) nhi.Account {
 	}
 	return found
 }
-
-func (u user) ref() nhi.Ref { return nhi.Ref{Name: u.Login, ID: strconv.Itoa(u.ID)} }
 
 // Sweep implements driver.Sweeper. Redmine lists neither memberships nor groups with users, so both are read the other way
 // round: the number of requests grows with pages of users and with projects and groups, not with accounts.
