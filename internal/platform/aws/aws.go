@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -73,6 +74,8 @@ type awsDriver struct {
 	pageSize int32
 	fresh    *fresh
 	bulk     bulk
+	// noLastUse is set once the server has said that it does not tell when a key was last used.
+	noLastUse atomic.Bool
 }
 
 // Open returns a driver for cfg. It reads the SDK's shared files where cfg has no access key, and does no network I/O.

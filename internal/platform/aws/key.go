@@ -51,8 +51,14 @@ func (d *awsDriver) keys(ctx context.Context, name string) ([]key, error) {
 
 // lastUsed returns when a key was last used, zero if never or if the server does not tell.
 func (d *awsDriver) lastUsed(ctx context.Context, id string) (time.Time, error) {
+	if d.noLastUse.Load() {
+		return time.Time{}, nil
+	}
 	out, err := d.iam.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &id})
 	if err != nil || out.AccessKeyLastUsed == nil {
+		if err != nil && lacks(err) == nil {
+			d.noLastUse.Store(true)
+		}
 		return time.Time{}, lacks(gone(err))
 	}
 	return aws.ToTime(out.AccessKeyLastUsed.LastUsedDate).UTC(), nil

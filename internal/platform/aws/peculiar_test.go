@@ -349,7 +349,7 @@ func TestSweepCountsPages(t *testing.T) {
 		if want := 4; !noBulk && len(calls) != want { // 21 users on pages of 7, and the keys of one.
 			t.Errorf("%d requests, want %d: %v", len(calls), want, calls)
 		}
-		if single := slices.Contains(calls, "ListUserTags"); single != noBulk {
+		if single := slices.Contains(calls, "GetUser"); single != noBulk {
 			t.Errorf("users are read one by one: %v", single)
 		}
 	}

@@ -75,6 +75,12 @@ func (d *awsDriver) user(ctx context.Context, name string) (user, error) {
 	case u.name != name:
 		return user{}, driver.Errorf(driver.Invalid, "the user is called %q", u.name)
 	}
+	// AWS shows all tags of the user here; other servers show none.
+	if len(out.User.Tags) > 0 {
+		u.tags = map[string]string{}
+		addTags(u.tags, out.User.Tags)
+		return u, nil
+	}
 	u.tags, err = d.tags(ctx, name)
 	return u, err
 }
