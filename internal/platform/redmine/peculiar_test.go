@@ -150,7 +150,7 @@ func TestNotAnAdministrator(t *testing.T) {
 	config := s.config()
 	config.APIKey = s.plainKey(t)
 	weak := open(t, config)
-	for _, r := range []nhi.Ref{ref, {Name: ref.Name}, {Name: "nobody"}, {Name: "nobody", ID: "999999"}} {
+	for _, r := range []nhi.Ref{ref, {Name: ref.Name}, {Name: "nobody"}, {Name: "nobody", ID: "999999@2006-01-02T15:04:05Z"}} {
 		if _, err := weak.find(t.Context(), r); weak.Classify(err).Code != driver.PermissionDenied {
 			t.Errorf("read of %v: %v", r, err)
 		}
