@@ -91,6 +91,9 @@ resource "nhi_rotation" "this" {
 	if got := tokenStatus(t, servers.OAuth, login, password, "tickets:read"); got != http.StatusBadRequest {
 		t.Errorf("a token for tickets:read answers %d after it was revoked", got)
 	}
+	// A client cannot be switched off, and no plan may make anybody believe that it was.
+	w.Configure(strings.Replace(read, "kind  =", "enabled = false\n  kind  =", 1))
+	w.Plan(exitChanges).Has(t, `Account "`+identity+`" on platform "login" stays active`)
 	w.Destroy()
 	if got := tokenStatus(t, servers.OAuth, login, password, "tickets:write"); got != http.StatusUnauthorized {
 		t.Errorf("a destroyed client's token request answers %d", got)

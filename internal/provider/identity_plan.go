@@ -177,6 +177,7 @@ func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map
 	status := nhi.Active
 	switch {
 	case !platform.Abilities().Suspend:
+		p.warnStaysActive(b, platform, accountName)
 	case p.plan.Enabled.IsUnknown() || p.plan.ExpiresAt.IsUnknown():
 		status = "" // not known yet
 	case p.plan.suspended(p.data.now()):
@@ -190,6 +191,16 @@ func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map
 		return recordValue(r), true
 	}
 	return p.newAccount(ctx, b, platform, lifecycle.Record{Name: accountName, Status: status})
+}
+
+// warnStaysActive says in the plan that an account goes on working although the identity is to be suspended.
+func (p *identityPlan) warnStaysActive(b accountBlock, platform *fleet.Platform, accountName string) {
+	if !p.plan.suspended(p.data.now()) {
+		return
+	}
+	p.diags.AddAttributeWarning(b.path("platform"), fmt.Sprintf("Account %q on platform %q stays active", accountName, platform.Name()),
+		fmt.Sprintf("%s cannot suspend accounts, so neither enabled = false nor a passed expires_at stops this one. To end its access, "+
+			"remove the account block, or what its grants give it and the rotation of its credentials.", platform.Spec().Title))
 }
 
 // checkBlock checks what a block says against the platform's kind.
