@@ -16,6 +16,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/aws"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/aws/awsfake"
@@ -150,7 +151,7 @@ func withFault(t *testing.T, cfg aws.Config, fault drivertest.Fault) driver.Driv
 	t.Helper()
 	switch fault {
 	case drivertest.Refused:
-		cfg.Endpoint = "http://" + closedPort(t)
+		cfg.Endpoint = "http://" + netfault.ClosedPort(t)
 	case drivertest.Silent:
 		cfg.Endpoint = "http://" + silentPort(t)
 	case drivertest.WrongCredentials:
@@ -168,14 +169,6 @@ func withFault(t *testing.T, cfg aws.Config, fault drivertest.Fault) driver.Driv
 		return nil
 	}
 	return open(t, cfg)
-}
-
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // silentPort accepts connections, in the kernel's queue, and never answers.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/kubernetes"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
@@ -281,7 +282,7 @@ func (c *cluster) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver 
 	faulty := func(address string) { cfg.Host, cfg.CACertFile = address, "" }
 	switch fault {
 	case drivertest.Refused:
-		faulty("http://" + closedPort(t))
+		faulty("http://" + netfault.ClosedPort(t))
 	case drivertest.Silent:
 		faulty("http://" + silentPort(t))
 	case drivertest.WrongCredentials:
@@ -347,14 +348,6 @@ func (c *cluster) waitUntilMay(t *testing.T, token secret.Value, verb, resource 
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // silentPort accepts connections, in the kernel's queue, and never answers.

@@ -13,6 +13,7 @@ import (
 	goldap "github.com/go-ldap/ldap/v3"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
@@ -209,7 +210,7 @@ func TestCancelUnderWay(t *testing.T) {
 	s := newServer(t, OpenLDAP)
 	cfg := s.config()
 	arrived := make(chan struct{}, 1)
-	cfg.URL = "ldap://" + listen(t, func(conn net.Conn) {
+	cfg.URL = "ldap://" + netfault.Listen(t, func(conn net.Conn) {
 		arrived <- struct{}{}
 		_, _ = io.Copy(io.Discard, conn)
 	})

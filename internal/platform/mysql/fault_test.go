@@ -5,65 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strconv"
 	"testing"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
-
-// closedPort returns an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-// listen serves connections until the test ends and returns its address.
-func listen(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				serve(conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
-
-// drain reads until the other side goes away, and never answers.
-func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
-
-// cutAfter passes a connection on to the real server and cuts it after n bytes of its answers.
-func (s *server) cutAfter(n int64) func(net.Conn) {
-	return func(conn net.Conn) {
-		upstream, err := net.Dial("tcp", net.JoinHostPort(s.bed.Host, strconv.Itoa(s.bed.Port)))
-		if err != nil {
-			return
-		}
-		defer upstream.Close()
-		go func() { _, _ = io.Copy(upstream, conn) }()
-		_, _ = io.CopyN(conn, upstream, n)
-	}
-}
-
-func answerHTTP(conn net.Conn) {
-	_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<h1>502</h1>")
-}
 
 // packet writes one packet of MySQL's protocol: three bytes of length, the number in the sequence, the payload.
 func packet(conn net.Conn, sequence byte, payload string) {
@@ -88,7 +34,7 @@ func readPacket(conn net.Conn) (string, error) {
 // answerTooMany refuses as the servers do when all their connections are in use: in place of a greeting.
 func answerTooMany(conn net.Conn) {
 	packet(conn, 0, "\xff\x10\x04Too many connections") // 0x0410 is 1040.
-	drain(conn)
+	netfault.Drain(conn)
 }
 
 const (
@@ -126,7 +72,7 @@ func answerEmpty(conn net.Conn) {
 func TestEmptyAnswersAreNotAbsence(t *testing.T) {
 	t.Parallel()
 	// The fake must get as far as the answer without rows: else the conformance case proves nothing.
-	d := open(t, plainTo(t, Config{Username: "u"}, listen(t, answerEmpty)))
+	d := open(t, plainTo(t, Config{Username: "u"}, netfault.Listen(t, answerEmpty)))
 	c, ok := d.(*client)
 	if !ok {
 		t.Fatalf("Open returns %T", d)

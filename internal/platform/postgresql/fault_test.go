@@ -2,7 +2,6 @@ package postgresql
 
 import (
 	"errors"
-	"io"
 	"net"
 	"regexp"
 	"strconv"
@@ -14,63 +13,8 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 )
-
-// closedPort returns an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-// listen serves connections until the test ends and returns its address.
-func listen(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				serve(conn)
-			}()
-		}
-	}()
-	return listener.Addr().String()
-}
-
-// drain reads until the other side goes away, and never answers.
-func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
-
-// cutAfter passes a connection on to the real server and cuts it after n bytes of its answers.
-func (s *server) cutAfter(n int64) func(net.Conn) {
-	return func(conn net.Conn) {
-		upstream, err := net.Dial("tcp", net.JoinHostPort(s.bed.Host, strconv.Itoa(s.bed.Port)))
-		if err != nil {
-			return
-		}
-		defer upstream.Close()
-		go func() { _, _ = io.Copy(upstream, conn) }()
-		_, _ = io.CopyN(conn, upstream, n)
-	}
-}
-
-func answerHTTP(conn net.Conn) {
-	_, _ = conn.Read(make([]byte, 1024))
-	_, _ = io.WriteString(conn, "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n"+
-		"Content-Length: 12\r\n\r\n<h1>502</h1>")
-}
 
 // answerTooMany refuses as PostgreSQL does when all its connections are in use: before it looks at the password.
 func answerTooMany(conn net.Conn) {
@@ -144,7 +88,7 @@ func parameters(query string) []uint32 {
 
 func TestEmptyAnswersAreNotAbsence(t *testing.T) {
 	// The fake must get as far as the answer without rows: else the conformance case proves nothing.
-	host, port, err := net.SplitHostPort(listen(t, answerEmpty))
+	host, port, err := net.SplitHostPort(netfault.Listen(t, answerEmpty))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
@@ -206,21 +208,21 @@ func (s *server) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver {
 	}
 	switch fault {
 	case drivertest.Refused:
-		plain(closedPort(t))
+		plain(netfault.ClosedPort(t))
 	case drivertest.Silent:
-		plain(listen(t, func(conn net.Conn) { drain(conn) }))
+		plain(netfault.Listen(t, netfault.Drain))
 	case drivertest.WrongCredentials:
 		cfg.Password = secret.New("wrong-" + rand.Text())
 	case drivertest.MissingRights:
 		cfg.Username, cfg.Password = s.plainRole(t, "login")
 	case drivertest.Cut:
-		plain(listen(t, s.cutAfter(650)))
+		plain(netfault.Listen(t, netfault.CutAfter(net.JoinHostPort(s.bed.Host, strconv.Itoa(s.bed.Port)), 650)))
 	case drivertest.Malformed:
-		plain(listen(t, answerHTTP))
+		plain(netfault.Listen(t, netfault.AnswerHTTP))
 	case drivertest.EmptyAnswers:
-		plain(listen(t, answerEmpty))
+		plain(netfault.Listen(t, answerEmpty))
 	case drivertest.Overloaded:
-		plain(listen(t, answerTooMany))
+		plain(netfault.Listen(t, answerTooMany))
 	default:
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
@@ -432,7 +433,7 @@ func TestMembershipOfTwoGrantors(t *testing.T) {
 
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
-	host, port, err := net.SplitHostPort(listen(t, drain))
+	host, port, err := net.SplitHostPort(netfault.Listen(t, netfault.Drain))
 	if err != nil {
 		t.Fatal(err)
 	}

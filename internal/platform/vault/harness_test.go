@@ -18,6 +18,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/vault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
@@ -226,7 +227,7 @@ func (s *server) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver {
 	cfg := s.config()
 	switch fault {
 	case drivertest.Refused:
-		cfg.Address = "http://" + closedPort(t)
+		cfg.Address = "http://" + netfault.ClosedPort(t)
 	case drivertest.Silent:
 		cfg.Address = "http://" + silentPort(t)
 	case drivertest.WrongCredentials:
@@ -256,16 +257,6 @@ func (s *server) readerToken(t *testing.T) secret.Value {
 	}))
 	made := s.call(t, http.MethodPost, "auth/token/create", encode(t, map[string]any{"policies": []string{name}}))
 	return secret.New(made.Auth.ClientToken)
-}
-
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // silentPort accepts connections and never answers.
