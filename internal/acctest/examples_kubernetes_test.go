@@ -1,12 +1,14 @@
 package acctest
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,16 +29,17 @@ func kubernetesExample(t *testing.T, _ *exampleRun) {
 // kubernetesMake makes an object unless it is there.
 func kubernetesMake(t *testing.T, path, object string) {
 	t.Helper()
+	kubernetesDo(t, http.MethodPost, path, object, http.StatusCreated, http.StatusConflict)
+}
+
+// kubernetesDo sends one request as the administrator, which must be answered with one of statuses. It works in cleanups, too,
+// when the test's context has ended.
+func kubernetesDo(t *testing.T, method, path, object string, statuses ...int) {
+	t.Helper()
 	server := testenv.Load(t).Kubernetes
-	authority, err := os.ReadFile(filepath.Clean(server.CAFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities(t, server.CAFile)}}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.Address+path, strings.NewReader(object))
+	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, server.Address+path, strings.NewReader(object))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +51,21 @@ func kubernetesMake(t *testing.T, path, object string) {
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusConflict {
-		t.Fatalf("make %s: %s %s %v", path, resp.Status, text, err)
+	if err != nil || !slices.Contains(statuses, resp.StatusCode) {
+		t.Fatalf("%s %s: %s %s %v", method, path, resp.Status, text, err)
 	}
+}
+
+// authorities reads the file of the authorities that signed a server's certificate.
+func authorities(t *testing.T, path string) *x509.CertPool {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Clean(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(content) {
+		t.Fatalf("%s holds no certificate", path)
+	}
+	return pool
 }

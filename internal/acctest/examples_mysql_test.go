@@ -3,11 +3,8 @@ package acctest
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"database/sql"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -34,16 +31,10 @@ func mysqlExample(t *testing.T, e *exampleRun) {
 func mysqlRun(t *testing.T, statements string) {
 	t.Helper()
 	server := testenv.Load(t).MySQL
-	authority, err := os.ReadFile(filepath.Clean(server.CAFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
 	config := mysql.NewConfig()
 	config.User, config.Passwd, config.Net = server.Username, server.Password, "tcp"
 	config.Addr = net.JoinHostPort(server.Host, strconv.Itoa(server.Port))
-	config.TLS, config.MultiStatements = &tls.Config{RootCAs: pool, ServerName: server.Host}, true
+	config.TLS, config.MultiStatements = &tls.Config{RootCAs: authorities(t, server.CAFile), ServerName: server.Host}, true
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		t.Fatal(err)

@@ -44,13 +44,20 @@ func (r rotations) hcl() string {
 	var b strings.Builder
 	b.WriteString(r.config.hcl())
 	for _, issuer := range r.sites {
-		fmt.Fprintf(&b, "\nresource \"nhi_rotation\" %q {\n  identity = nhi_identity.this\n  platform = %q\n%s%s\n", issuer.name, issuer.name,
-			r.period, r.extraRotation)
-		for _, store := range r.stores {
-			fmt.Fprintf(&b, "  deliver {\n    platform = %q\n    path     = %q\n%s\n  }\n", store.name, r.path(issuer), r.extraDeliver)
-		}
-		b.WriteString("}\n")
+		b.WriteString(r.rotation(issuer))
 	}
+	return b.String()
+}
+
+// rotation is the resource of one issuer.
+func (r rotations) rotation(issuer *site) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nresource \"nhi_rotation\" %q {\n  identity = nhi_identity.this\n  platform = %q\n%s%s\n", issuer.name, issuer.name,
+		r.period, r.extraRotation)
+	for _, store := range r.stores {
+		fmt.Fprintf(&b, "  deliver {\n    platform = %q\n    path     = %q\n%s\n  }\n", store.name, r.path(issuer), r.extraDeliver)
+	}
+	b.WriteString("}\n")
 	return b.String()
 }
 
