@@ -78,12 +78,19 @@ func exampleList(t *testing.T, examples string) []example {
 // guideExamples says what the directories need beyond their configuration, and what is done with their scripts.
 func guideExamples() map[string]example {
 	return map[string]example{
+		"platforms/aws":        {reach: awsExample},
+		"platforms/jira":       jiraExample(),
 		"platforms/kubernetes": {prepare: kubernetesExample},
+		"platforms/ldap":       {reach: directoriesExample},
 		"platforms/mysql":      {prepare: mysqlExample},
+		"platforms/redmine":    {prepare: redmineExample},
+		"platforms/sap_btp":    {reach: sapBTPExample},
 		"platforms/postgresql": {use: func(t *testing.T, e *exampleRun) {
 			exampleSQL(t, "analytics", "BEGIN", "CREATE ROLE svc_billing", strings.ReplaceAll(e.read(t, "admin.sql"), "nhi_admin", "another_admin"), "ROLLBACK")
 		}},
-		"guides/adoption": {prepare: services},
+		"guides/audit":       auditExample(),
+		"guides/audit-sinks": auditSinksExample(),
+		"guides/adoption":    {prepare: services},
 		"guides/adoption-query": {prepare: services, use: func(t *testing.T, e *exampleRun) {
 			out := e.shell(t, 0, "adopt.sh")
 			Result{Output: out}.Has(t, "to import, 0 to add, 0 to change, 0 to destroy")

@@ -55,6 +55,12 @@ func exampleReaches(t *testing.T, sap *httptest.Server) map[string]reach {
 			attributes: map[string]string{"address": quoted(servers.Vault.Address)},
 			env:        []string{"NHI_SECRETS_TOKEN=" + servers.Vault.Token},
 		},
+		"redmine": {
+			attributes: map[string]string{"url": quoted(servers.Redmine.URL)},
+			env:        []string{"NHI_TICKETS_API_KEY=" + servers.Redmine.APIKey},
+		},
+		// These are reached by the places of their examples.
+		"aws": {}, "jira": {}, "ldap": {}, "sap_btp": {},
 		"scim": {attributes: map[string]string{"url": quoted(sap.URL + "/scim")}, env: []string{"NHI_SAP_PASSWORD=" + examplePassword}},
 	}
 }
@@ -71,6 +77,8 @@ func quoted(text string) string { return fmt.Sprintf("%q", text) }
 type example struct {
 	name  string
 	files []string
+	// reach says where the places are that only this example names.
+	reach func(t *testing.T, e *exampleRun)
 	// prepare makes what the example's text takes for granted.
 	prepare func(t *testing.T, e *exampleRun)
 	// first is what is done before it is applied.
@@ -87,6 +95,8 @@ type exampleRun struct {
 	sap  *httptest.Server
 	// used are the files under examples/ that were used.
 	used map[string]bool
+	// places are texts of the examples, each followed by what stands for it here.
+	places []string
 }
 
 // Every example is planned and applied, against the real servers where there is one, and every script in it is run.
@@ -107,17 +117,6 @@ func TestExamples(t *testing.T) {
 		t.Fatal("there are no examples")
 	}
 	prepareExamples(t)
-	for name, reason := range notApplied() {
-		if i := slices.IndexFunc(all, func(e example) bool { return e.name == name }); i >= 0 {
-			t.Logf("%s is validated only: %s", name, reason)
-			for _, file := range all[i].files {
-				used[file] = true
-			}
-			all = slices.Delete(all, i, i+1)
-		} else if whole {
-			t.Errorf("%s is not applied, but there is no such example", name)
-		}
-	}
 	for _, e := range all {
 		t.Run(e.name, func(t *testing.T) { e.run(t, examples, used) })
 	}
@@ -128,18 +127,6 @@ func TestExamples(t *testing.T) {
 		if !used[file] && !slices.ContainsFunc(usedElsewhere(), func(dir string) bool { return strings.HasPrefix(file, dir) }) {
 			t.Errorf("no test uses examples/%s", file)
 		}
-	}
-}
-
-// notApplied are the examples that are only validated (tools/examples), each with the reason.
-func notApplied() map[string]string {
-	return map[string]string{
-		"guides/audit-sinks": "its sinks do not run here; the tests of each sink have one",
-
-		"platforms/jira":    "no server of this kind runs here, and the driver's fake has to be filled first",
-		"platforms/ldap":    "its two directories have other suffixes than those of the testbed",
-		"platforms/redmine": "its project, group and custom field have to be made through Redmine's database first",
-		"platforms/sap_btp": "no server of this kind runs here, and the driver's fake belongs to the driver's own tests",
 	}
 }
 
@@ -174,6 +161,10 @@ func (e example) run(t *testing.T, examples string, used map[string]bool) {
 		env = append(env, reaches[kind].env...)
 	}
 	r := &exampleRun{Workspace: NewWorkspace(t, append(env, e.env...)...), fake: fake, sap: sap, used: used}
+	r.reachAudit(t)
+	if e.reach != nil {
+		e.reach(t, r)
+	}
 	for _, file := range e.files {
 		r.add(t, examples, file, reaches)
 	}
@@ -209,7 +200,7 @@ func (r *exampleRun) add(t *testing.T, examples, file string, reaches map[string
 	name := filepath.Base(file)
 	if strings.HasSuffix(name, ".tf") { // several examples make one configuration
 		name = strings.ReplaceAll(file, "/", "-")
-		content = []byte(rewritten(t, file, string(content), reaches))
+		content = []byte(rewritten(t, file, strings.NewReplacer(r.places...).Replace(string(content)), reaches))
 	}
 	r.write(name, string(content))
 }
@@ -220,8 +211,10 @@ var (
 	settingLine  = regexp.MustCompile(`^    (\w+)\s*=`)
 )
 
-// rewritten is the text of an example with the platforms of its provider blocks as they are reached here, and without audit
-// sinks, which the tests of the sinks have.
+// place makes a text of the example stand for something here.
+func (r *exampleRun) place(text, here string) { r.places = append(r.places, text, here) }
+
+// rewritten is the text of an example with the platforms of its provider blocks as they are reached here.
 func rewritten(t *testing.T, file, text string, reaches map[string]reach) string {
 	t.Helper()
 	var kinds []string
@@ -229,12 +222,8 @@ func rewritten(t *testing.T, file, text string, reaches map[string]reach) string
 		kinds = append(kinds, spec.Kind)
 	}
 	var out []string
-	inProvider, inAudit, in := false, false, reach{}
+	inProvider, in := false, reach{}
 	for line := range strings.SplitSeq(text, "\n") {
-		if inAudit = inAudit || inProvider && line == "  audit {"; inAudit {
-			inAudit = line != "  }"
-			continue
-		}
 		switch m := blockLine.FindStringSubmatch(line); {
 		case providerLine.MatchString(line):
 			inProvider = true
@@ -263,12 +252,16 @@ func rewritten(t *testing.T, file, text string, reaches map[string]reach) string
 	return strings.Join(out, "\n")
 }
 
-// bin makes "terraform" the CLI under test, which approves by itself. There is nothing to install with init.
+// bin makes "terraform" the CLI under test, which approves by itself, and "terraform-provider-nhi" the provider. There is
+// nothing to install with init.
 func (r *exampleRun) bin(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
 	wrapper := fmt.Sprintf("#!/bin/sh\n[ \"$1\" = init ] && exit 0\nexec %q \"$@\"\n", r.cli)
 	if err := os.WriteFile(filepath.Join(dir, "terraform"), []byte(wrapper), 0o700); err != nil { //nolint:gosec // it is a program
+		t.Fatal(err)
+	}
+	if err := os.Symlink(providerBinary(t), filepath.Join(dir, "terraform-provider-nhi")); err != nil {
 		t.Fatal(err)
 	}
 	r.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))

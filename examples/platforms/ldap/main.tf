@@ -30,7 +30,7 @@ resource "nhi_identity" "billing_agent" {
   name       = "billing-agent"
   kind       = "ai_agent"
   owner      = "team-billing@example.com"
-  expires_at = "2027-06-30T00:00:00Z"
+  expires_at = "2031-06-30T00:00:00Z"
 
   account {
     platform = "directory"

@@ -111,6 +111,11 @@ func (f *Fake) AddPolicy(name string) string {
 	return arn
 }
 
+// AddAWSPolicy makes a managed policy that is AWS's own.
+func (f *Fake) AddAWSPolicy(name string) {
+	f.edit(func(s *state) { s.policies["arn:aws:iam::aws:policy/"+name] = true })
+}
+
 // AddGroup makes a group out of band, with managed and inline policies.
 func (f *Fake) AddGroup(name string, attached, inline []string) {
 	f.edit(func(s *state) {
