@@ -88,9 +88,10 @@ func guideExamples() map[string]example {
 		"platforms/postgresql": {use: func(t *testing.T, e *exampleRun) {
 			exampleSQL(t, "analytics", "BEGIN", "CREATE ROLE svc_billing", strings.ReplaceAll(e.read(t, "admin.sql"), "nhi_admin", "another_admin"), "ROLLBACK")
 		}},
-		"guides/audit":       auditExample(),
-		"guides/audit-sinks": auditSinksExample(),
-		"guides/adoption":    {prepare: services},
+		"guides/audit":         auditExample(),
+		"guides/audit-sinks":   auditSinksExample(),
+		"guides/partner-agent": {prepare: partnerAgent, use: partnerContractEnds},
+		"guides/adoption":      {prepare: services},
 		"guides/adoption-query": {prepare: services, use: func(t *testing.T, e *exampleRun) {
 			out := e.shell(t, 0, "adopt.sh")
 			Result{Output: out}.Has(t, "to import, 0 to add, 0 to change, 0 to destroy")
@@ -182,7 +183,7 @@ func prepareExamples(t *testing.T) {
 func cleanExamples(t *testing.T) {
 	t.Helper()
 	exampleSQL(t, "analytics", `DO $$ DECLARE r name; BEGIN
-		FOR r IN SELECT rolname FROM pg_roles WHERE rolname ~ '^(billing-agent|partner-feed|report-job|svc_billing|svc_invoices)(~|$)' LOOP
+		FOR r IN SELECT rolname FROM pg_roles WHERE rolname ~ '^(billing-agent|partner-feed|partner-invoice-agent|report-job|svc_billing|svc_invoices)(~|$)' LOOP
 			EXECUTE format('DROP OWNED BY %I', r);
 			EXECUTE format('DROP ROLE %I', r);
 		END LOOP; END $$`)
