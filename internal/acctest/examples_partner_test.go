@@ -36,7 +36,7 @@ func partnerSites(t *testing.T) (tickets, secrets, warehouse *site) {
 		return postgresql.Open(postgresql.Config{Host: pg.Host, Port: pg.Port, Database: "analytics", Username: pg.Username,
 			Password: secret.New(pg.Password), SSLRootCert: pg.CAFile})
 	})
-	return redmineSite(t), secrets, warehouse
+	return redmineHand(t, "tickets", ""), secrets, warehouse
 }
 
 // partnerAgent makes what the roles name.
