@@ -1,11 +1,7 @@
 package acctest
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,24 +45,8 @@ func directoryURL(d testenv.Directory) string {
 // directoryMake makes an entry that is there while the test runs.
 func directoryMake(t *testing.T, d testenv.Directory, entry *ldap.AddRequest) {
 	t.Helper()
-	authority, err := os.ReadFile(filepath.Clean(d.CAFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(authority)
-	conn, err := ldap.DialURL(directoryURL(d), ldap.DialWithTLSConfig(&tls.Config{RootCAs: pool, ServerName: d.Host}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ldapRoot(t, d, func(conn *ldap.Conn) error { return conn.Add(entry) })
 	t.Cleanup(func() {
-		_ = conn.Del(ldap.NewDelRequest(entry.DN, nil))
-		_ = conn.Close()
+		ldapRoot(t, d, func(conn *ldap.Conn) error { return conn.Del(ldap.NewDelRequest(entry.DN, nil)) })
 	})
-	if err := conn.Bind(d.RootDN, d.RootPassword); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.Add(entry); err != nil {
-		t.Fatalf("make %s: %v", entry.DN, err)
-	}
 }
