@@ -140,8 +140,13 @@ output "platforms" { value = data.nhi_platform.each }
 output "accounts" { value = data.nhi_account.each }
 output "same_name" { value = data.nhi_accounts.same_name.accounts }
 output "use_unknown" { value = data.nhi_accounts.same_name.use_unknown }
-output "entitlements" { value = data.nhi_entitlements.this }
-output "foreign" { value = data.nhi_entitlements.foreign.entitlements }
+# Other tests change what everybody has on the shared servers.
+output "entitlements" {
+  value = [for e in data.nhi_entitlements.this.entitlements : e if !contains(e.via, "PUBLIC")]
+}
+output "foreign" {
+  value = [for e in data.nhi_entitlements.foreign.entitlements : e if !contains(e.via, "PUBLIC")]
+}
 output "holders" { value = data.nhi_holders.this }
 output "orphans" { value = data.nhi_orphans.this.accounts }
 `
@@ -227,7 +232,7 @@ func (s *site) checkReview(w *Workspace, identity string) {
 			want = append(want, seenHolding{s.name, identity, h.Entitlement.String(), "", len(h.Via) == 0, h.Via, ""}.String())
 		}
 	}
-	for _, h := range output[struct{ Entitlements []seenHolding }](w, "entitlements").Entitlements {
+	for _, h := range output[[]seenHolding](w, "entitlements") {
 		if h.Platform == s.name && (h.Direct || slices.Contains(seen.Entitlements, h.Via[0])) {
 			got = append(got, h.String())
 		}

@@ -46,4 +46,6 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     resourceIndicators: { enabled: false },
   },
 });
-provider.listen(port, "127.0.0.1");
+const server = provider.listen(port, "127.0.0.1");
+// Node closes idle connections after five seconds, at times just when a client uses one again.
+server.keepAliveTimeout = 10 * 60 * 1000;

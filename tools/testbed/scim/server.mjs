@@ -159,4 +159,6 @@ const authentication = {
 
 const app = express();
 app.use("/scim/v2", new SCIMMYRouters(authentication));
-app.listen(port, "127.0.0.1", () => console.log(`listening on 127.0.0.1:${port}`));
+const server = app.listen(port, "127.0.0.1", () => console.log(`listening on 127.0.0.1:${port}`));
+// Node closes idle connections after five seconds, at times just when a client uses one again.
+server.keepAliveTimeout = 10 * 60 * 1000;

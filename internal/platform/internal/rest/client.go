@@ -26,7 +26,9 @@ import (
 type TLS = transport.TLS
 
 const (
-	defaultTimeout = 30 * time.Second
+	// defaultTimeout is for a context without a deadline. The calls of package fleet have one, which users may choose: a
+	// shorter one here would take it from them.
+	defaultTimeout = 10 * time.Minute
 	defaultMaxBody = 16 << 20
 	retries        = 2
 	retryWaitMin   = 200 * time.Millisecond
@@ -42,7 +44,7 @@ type Config struct {
 	BaseURL string
 	Auth    Auth
 	TLS     TLS
-	// Timeout bounds one attempt; 0 is 30 seconds.
+	// Timeout bounds one attempt; 0 is ten minutes.
 	Timeout time.Duration
 	// UserAgent names this program to the platform.
 	UserAgent string
