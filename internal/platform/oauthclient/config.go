@@ -61,7 +61,7 @@ type Config struct {
 	// Placeholder is the scope of a client that holds none. It must exist and open nothing. "" is "openid".
 	Placeholder string
 	TLS         TLS
-	// Timeout bounds one request, 0 is 30 seconds.
+	// Timeout bounds one request, 0 is ten minutes.
 	Timeout   time.Duration
 	UserAgent string
 	// AllowPlainHTTP lets credentials travel over http:// to hosts other than this machine.

@@ -38,7 +38,7 @@ type Config struct {
 	AllowPlainHTTP bool
 	// PageSize is how many rows are asked for at once; 0, or more than Redmine gives, is 100.
 	PageSize int
-	// Timeout bounds one attempt; 0 is 30 seconds.
+	// Timeout bounds one attempt; 0 is ten minutes.
 	Timeout time.Duration
 }
 

@@ -55,7 +55,7 @@ type Config struct {
 	TLS     TLS
 	// PageSize is how many resources to ask for at once, 0 is 100. The service may give fewer.
 	PageSize int
-	// Timeout bounds one request, 0 is 30 seconds.
+	// Timeout bounds one request, 0 is ten minutes.
 	Timeout time.Duration
 	// UserAgent names this program to the service.
 	UserAgent string
