@@ -1,5 +1,5 @@
 // Command docgen writes what the code knows of each kind of platform (entitlements, settings, abilities) into the
-// kind's guide, templates/guides/platform-<kind>.md.tmpl, between two markers. It runs in the root of the checkout.
+// kind's guide, templates/guides/platform-<kind>.md.tmpl, and into a comparison of all kinds, between two markers. It runs in the root of the checkout.
 package main
 
 import (
@@ -31,6 +31,9 @@ func run() error {
 		if err := update(filepath.Join(guides, "platform-"+spec.Kind+".md.tmpl"), section(spec)); err != nil {
 			return fmt.Errorf("every kind of platform has a guide: %w", err)
 		}
+	}
+	if err := update(filepath.Join(guides, "platforms.md.tmpl"), overview(provider.Specs())); err != nil {
+		return err
 	}
 	text, err := auditSection()
 	if err != nil {

@@ -56,3 +56,18 @@ func TestSectionNamesEveryTypeAndSetting(t *testing.T) {
 		}
 	}
 }
+
+func TestOverviewHasEveryKind(t *testing.T) {
+	text := overview(provider.Specs())
+	for _, spec := range provider.Specs() {
+		if !strings.Contains(text, "(platform-"+spec.Kind+")") || !strings.Contains(text, spec.Evidence) {
+			t.Errorf("no row for %s", spec.Kind)
+		}
+	}
+	rows := strings.Split(strings.TrimSpace(text), "\n")
+	for _, row := range rows {
+		if strings.Count(row, "|") != strings.Count(rows[0], "|") {
+			t.Errorf("the row has another number of columns: %s", row)
+		}
+	}
+}
