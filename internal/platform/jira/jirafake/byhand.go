@@ -81,6 +81,13 @@ func (f *Fake) Active(id string) bool {
 
 var lifecycle = regexp.MustCompile(`^/users/([^/]+)/manage/lifecycle/(disable|enable)$`)
 
+// refusal is how the organization's API says no.
+type refusal struct {
+	Code    int    `json:"code,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Message string `json:"message"`
+}
+
 // organization is the user management API, of which there is no published document here.
 func (f *Fake) organization(w http.ResponseWriter, r *http.Request, path string) {
 	if f.throttled(w) {
@@ -91,11 +98,11 @@ func (f *Fake) organization(w http.ResponseWriter, r *http.Request, path string)
 	matched := lifecycle.FindStringSubmatch(path)
 	switch {
 	case r.Header.Get("Authorization") != "Bearer "+f.options.OrganizationKey:
-		write(w, http.StatusUnauthorized, map[string]any{"code": 401, "message": "Unauthorized"})
+		write(w, http.StatusUnauthorized, refusal{Code: http.StatusUnauthorized, Message: "Unauthorized"})
 	case matched == nil || r.Method != http.MethodPost:
-		write(w, http.StatusMethodNotAllowed, map[string]any{"code": 405, "message": "no such operation"})
+		write(w, http.StatusMethodNotAllowed, refusal{Code: http.StatusMethodNotAllowed, Message: "no such operation"})
 	case f.users[matched[1]] == nil || f.users[matched[1]].unmanaged:
-		write(w, http.StatusNotFound, map[string]any{"key": "user.not-found", "message": "Not a managed account"})
+		write(w, http.StatusNotFound, refusal{Key: "user.not-found", Message: "Not a managed account"})
 	default:
 		u := f.users[matched[1]]
 		u.active, u.lag = matched[2] == "enable", f.options.Lag
