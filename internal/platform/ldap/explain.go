@@ -30,25 +30,38 @@ func (c *client) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding, er
 	return holdings, nil
 }
 
-// ExplainAll implements driver.BulkExplainer. It asks about each group once.
+// ExplainAll implements driver.BulkExplainer. It asks about each group once. All accounts are read before the first group is
+// asked about: OpenLDAP forgets the place in one paged search as soon as the same connection starts another.
 func (c *client) ExplainAll(ctx context.Context, page func([]driver.Explained) error) error {
 	return c.pool.with(ctx, func(s *session) error {
 		f, err := c.facts(s)
 		if err != nil {
 			return err
 		}
-		w := c.newWalker(s, f)
-		return c.sweep(ctx, s, f, func(entries []*goldap.Entry, accounts []nhi.Account) error {
-			all := make([]driver.Explained, len(accounts))
-			for i, account := range accounts {
-				holdings, err := w.explain(entries[i], account.Entitlements)
-				if err != nil {
-					return err
-				}
-				all[i] = driver.Explained{Account: account, Holdings: holdings}
-			}
-			return page(all)
+		var entries []*goldap.Entry
+		var accounts []nhi.Account
+		err = c.sweep(ctx, s, f, func(e []*goldap.Entry, a []nhi.Account) error {
+			entries, accounts = append(entries, e...), append(accounts, a...)
+			return nil
 		})
+		if err != nil {
+			return err
+		}
+		w := c.newWalker(s, f)
+		all := make([]driver.Explained, len(accounts))
+		for i, account := range accounts {
+			holdings, err := w.explain(entries[i], account.Entitlements)
+			if err != nil {
+				return err
+			}
+			all[i] = driver.Explained{Account: account, Holdings: holdings}
+		}
+		for part := range slices.Chunk(all, c.config.PageSize) {
+			if err := page(part); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

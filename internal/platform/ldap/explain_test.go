@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,39 @@ func TestNestedGroups(t *testing.T) {
 			}
 			_, err = c.Explain(t.Context(), nhi.Ref{Name: unique("absent-")})
 			wantCode(t, c, "explain an absent account", err, driver.NotFound, "")
+		})
+	}
+}
+
+// TestExplainAllOverPages has more accounts than a page, each in a group that is looked up on the same connection.
+func TestExplainAllOverPages(t *testing.T) {
+	t.Parallel()
+	for _, dialect := range []Dialect{OpenLDAP, ActiveDirectory} {
+		t.Run(string(dialect), func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, dialect)
+			cfg := s.config()
+			cfg.PageSize = 2
+			c := openClient(t, cfg)
+			want := map[string]string{}
+			for range 5 {
+				ref, group := s.make(t, c), s.group(t, 0)
+				must(t, "grant", c.Grant(t.Context(), ref, []nhi.Entitlement{entitlement(t, group)}))
+				want[read(t, c, ref).ID] = entitlement(t, group).String()
+			}
+			got := map[string]string{}
+			must(t, "explain all", c.ExplainAll(t.Context(), func(page []driver.Explained) error {
+				for _, e := range page {
+					i := slices.IndexFunc(e.Holdings, func(h driver.Holding) bool { return len(h.Via) == 0 })
+					if _, ours := want[e.Account.ID]; ours && i >= 0 {
+						got[e.Account.ID] = e.Holdings[i].Entitlement.String()
+					}
+				}
+				return nil
+			}))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("held (-want +got):\n%s", diff)
+			}
 		})
 	}
 }
