@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strconv"
@@ -114,6 +116,10 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = down.Close()
+	stranger := httptest.NewUnstartedServer(nil)
+	stranger.Config.ErrorLog = log.New(io.Discard, "", 0) // that nobody trusts it
+	stranger.StartTLS()
+	t.Cleanup(stranger.Close)
 	patient := func(conn *net.TCPConn) { _, _ = io.Copy(io.Discard, conn) }
 	for name, c := range map[string]struct {
 		config syslog.Config
@@ -126,7 +132,7 @@ func TestFaults(t *testing.T) {
 			_ = conn.SetLinger(0)
 		}), Plain: true}, ""},
 		"no TLS there":      {syslog.Config{Address: listen(t, func(conn *net.TCPConn) { _, _ = conn.Write([]byte("hello\r\n")) })}, "tls"},
-		"another authority": {syslog.Config{Address: testenv.Load(t).RSyslog.TLS}, "certificate"},
+		"another authority": {syslog.Config{Address: stranger.Listener.Addr().String()}, "certificate"},
 		"slow":              {syslog.Config{Address: listen(t, func(conn *net.TCPConn) { patient(conn); time.Sleep(700 * time.Millisecond) }), Plain: true}, "deadline"},
 		"slow handshake":    {syslog.Config{Address: listen(t, patient)}, "deadline"},
 	} {
