@@ -11,6 +11,9 @@ import (
 
 // TestJira adopts an account of the checked fake, after a configuration that wanted to make one was told what to do.
 func TestJira(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	const account = "712020:agent"
 	options := jirafake.Options{Username: "admin@example.com", Token: unique(t, "token"), OrganizationKey: unique(t, "key"), Lag: 1}
 	fake, err := jirafake.New(options)

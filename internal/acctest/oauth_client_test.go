@@ -14,6 +14,9 @@ import (
 // TestOAuthClient manages a client of a real authorization server whose registry is in a real Vault, next to the secret
 // that the rotation delivers there. The client then does what it was declared for, and nothing else.
 func TestOAuthClient(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	servers := testenv.Load(t)
 	identity, store := unique(t, "agent"), vaultSite(t, "secrets", "")
 	hcl := func(scope string) string {

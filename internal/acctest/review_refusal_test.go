@@ -11,6 +11,9 @@ import (
 
 // A platform that cannot be read fails every data source that would need it, by its name; nothing is shown without it.
 func TestReviewWithAPlatformDown(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	server := testenv.Load(t).PostgreSQL
 	gate := NewGate(t, net.JoinHostPort(server.Host, strconv.Itoa(server.Port)))
@@ -40,6 +43,9 @@ func TestReviewWithAPlatformDown(t *testing.T) {
 
 // What is asked wrongly is refused, and what it should be is said.
 func TestReviewRefusals(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	box, vault := sandboxSite(t, "company"), vaultSite(t, "secrets", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{box, vault}}

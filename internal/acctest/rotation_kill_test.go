@@ -112,6 +112,9 @@ func (r rotations) consistent(t *testing.T, w *Workspace) {
 // The provider is killed after each single change that a rotation makes, one more with every round, until a round is
 // not killed any more. The next apply goes on with what is there, and no client ever fails.
 func TestRotationKilledAfterEachStep(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	pg, vault, sandbox := postgresqlSite(t, "warehouse", ""), vaultSite(t, "secrets", ""), sandboxSite(t, "vaultlet")
 	r := newRotations(t, []*site{pg}, vault, sandbox)
@@ -150,6 +153,9 @@ func TestRotationKilledAfterEachStep(t *testing.T) {
 
 // The same for creating and for deleting a rotation.
 func TestRotationKilledWhileCreatedAndDeleted(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)

@@ -11,6 +11,9 @@ import (
 
 // TestSAPBTP manages a shadow user of the checked fake through its whole life. After it, the user does not come back.
 func TestSAPBTP(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	options := sapbtpfake.Options{ClientID: "sb-admin!b1", ClientSecret: "admin-" + unique(t, "secret"), InstanceID: "instance-1"}
 	fake := sapbtpfake.New(options)
 	server := httptest.NewServer(fake)

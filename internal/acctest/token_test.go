@@ -81,6 +81,9 @@ resource "echo_file" "this" {
 
 // What cannot be minted is an error that says why, and nothing is made.
 func TestTokenRefusals(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s, other := vaultSite(t, "secrets", ""), sandboxSite(t, "warehouse")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s, other}, noGrant: true}

@@ -48,7 +48,12 @@ type Result struct {
 // NewWorkspace makes an empty workspace. env is added to the CLI's environment, as "NAME=value".
 func NewWorkspace(t testing.TB, env ...string) *Workspace {
 	t.Helper()
-	w := &Workspace{t: t, dir: t.TempDir(), cli: cliPath(t)}
+	return newWorkspace(t, cliPath(t), env...)
+}
+
+func newWorkspace(t testing.TB, cli string, env ...string) *Workspace {
+	t.Helper()
+	w := &Workspace{t: t, dir: t.TempDir(), cli: cli}
 	config := filepath.Join(w.dir, "cli.rc")
 	w.useProvider(providerBinary(t))
 	w.env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
@@ -58,15 +63,25 @@ func NewWorkspace(t testing.TB, env ...string) *Workspace {
 	return w
 }
 
+// cliPath is the path of the CLI that this run of the tests is for.
 func cliPath(t testing.TB) string {
 	t.Helper()
-	cli := testenv.Load(t).CLI
-	paths := map[string]string{"": cli.Terraform, "terraform": cli.Terraform, "terraform_new": cli.TerraformNew, "opentofu": cli.OpenTofu}
-	path, ok := paths[os.Getenv(envCLI)]
-	if !ok || path == "" {
-		t.Fatalf("%s = %q: no such CLI in the testbed", envCLI, os.Getenv(envCLI))
+	name := os.Getenv(envCLI)
+	if name == "" {
+		name = "terraform"
+	}
+	path := cliPaths(t)[name]
+	if path == "" {
+		t.Fatalf("%s = %q: no such CLI in the testbed", envCLI, name)
 	}
 	return path
+}
+
+// cliPaths are the paths of all CLIs, by what NHI_ACC_CLI calls them.
+func cliPaths(t testing.TB) map[string]string {
+	t.Helper()
+	cli := testenv.Load(t).CLI
+	return map[string]string{"terraform": cli.Terraform, "terraform_new": cli.TerraformNew, "opentofu": cli.OpenTofu}
 }
 
 // providerBinary is the provider under test: the one that the environment names, or one that is built here once.
