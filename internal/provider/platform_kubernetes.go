@@ -37,8 +37,8 @@ func kubernetesKind() kind {
 		attributes: map[string]schema.Attribute{
 			"kubeconfig": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Path of a kubeconfig file. What it says about logging in is used, a credential plugin too; the " +
-					"environment variable `KUBECONFIG` is not.",
+				MarkdownDescription: "Path of a kubeconfig file. What it says about logging in is used, a credential plugin (a program) too; " +
+					"the environment variable `KUBECONFIG` is not.",
 			},
 			"context": schema.StringAttribute{Optional: true, MarkdownDescription: "Context in the kubeconfig file. Default: its current one."},
 			"host":    schema.StringAttribute{Optional: true, MarkdownDescription: "URL of the API server."},
@@ -63,7 +63,11 @@ func kubernetesKind() kind {
 				MarkdownDescription: "The only namespaces to look at, `namespace` among them, for a provider that may not read the others. " +
 					"RoleBindings elsewhere are then not seen; ClusterRoleBindings are. Default: all.",
 			},
-			"allow_plain_http": allowPlainHTTPAttribute(),
+			"allow_plain_http": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Allows `http://` addresses beyond this machine, and `insecure-skip-tls-verify` in the kubeconfig file. " +
+					"Others can then read the credentials unless the connection is protected otherwise.",
+			},
 		},
 		settings: map[string]resourceschema.Attribute{
 			"automount_token": resourceschema.BoolAttribute{
@@ -83,7 +87,8 @@ func openKubernetes(ctx context.Context, b *blockReader) func() (driver.Driver, 
 		Kubeconfig: m.Kubeconfig.ValueString(), Context: m.Context.ValueString(), Host: m.Host.ValueString(),
 		CACertFile: m.CACertFile.ValueString(), ClientCertFile: m.ClientCertFile.ValueString(),
 		ClientKeyFile: m.ClientKeyFile.ValueString(), TLSServerName: m.TLSServerName.ValueString(),
-		InCluster: m.InCluster.ValueBool(), Namespace: m.Namespace.ValueString(), Namespaces: knownStrings(m.Namespaces.Elements()),
+		AllowPlainHTTP: m.AllowPlainHTTP.ValueBool(),
+		InCluster:      m.InCluster.ValueBool(), Namespace: m.Namespace.ValueString(), Namespaces: knownStrings(m.Namespaces.Elements()),
 	}
 	if config.Host != "" {
 		b.checkURL("host", config.Host, m.AllowPlainHTTP.ValueBool())

@@ -6,6 +6,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
 
 // Config is what a driver is opened with.
@@ -57,6 +59,8 @@ const (
 	defaultSettle   = 30 * time.Second
 	defaultTimeout  = time.Minute
 	sessionName     = "terraform-provider-nhi"
+	// maxBody bounds what is read of one answer. The largest is a page of users with all that they hold.
+	maxBody = 128 << 20
 )
 
 // awsDriver implements driver.Driver, Suspender, Sweeper, Issuer, Verifier, SecretStore and BulkExplainer.
@@ -66,7 +70,7 @@ type awsDriver struct {
 	secrets *secretsmanager.Client
 	// login makes the configuration of a client that logs in with an access key.
 	login func(id string, text secret.Value) aws.Config
-	http  *awshttp.BuildableClient
+	http  *http.Client
 
 	endpoint string
 	path     string
@@ -98,8 +102,7 @@ func Open(cfg Config) (driver.Driver, error) {
 	if err := check(cfg); err != nil {
 		return nil, err
 	}
-	client := awshttp.NewBuildableClient().WithTimeout(cfg.Timeout)
-	base, err := load(cfg, &client)
+	base, client, err := load(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -136,32 +139,35 @@ func check(cfg Config) error {
 	return nil
 }
 
-// load makes the configuration of all clients. None of them repeats a request: that is the caller's business. Where the SDK's
-// own settings decide the login, they also decide which authorities the client trusts (AWS_CA_BUNDLE).
-func load(cfg Config, client **awshttp.BuildableClient) (aws.Config, error) {
+// load makes the configuration of all clients, and the HTTP client under them. None of them repeats a request: that is the
+// caller's business. Where the SDK's own settings decide the login, they also decide which authorities the client trusts
+// (AWS_CA_BUNDLE). The SDK's own HTTP client would follow a redirect to any host, with the secret that a request stores.
+func load(cfg Config) (aws.Config, *http.Client, error) {
 	base := aws.Config{}
+	made := awshttp.NewBuildableClient().WithTimeout(cfg.Timeout)
 	if cfg.AccessKeyID != "" {
 		base.Credentials = credentials.NewStaticCredentialsProvider(
 			cfg.AccessKeyID, cfg.SecretAccessKey.Reveal(), cfg.SessionToken.Reveal())
 	} else {
 		loaded, err := config.LoadDefaultConfig(context.Background(),
-			config.WithSharedConfigProfile(cfg.Profile), config.WithRegion(cfg.Region), config.WithHTTPClient(*client))
+			config.WithSharedConfigProfile(cfg.Profile), config.WithRegion(cfg.Region), config.WithHTTPClient(made))
 		if err != nil {
-			return base, fmt.Errorf("how to log in to AWS: %w", err)
+			return base, nil, fmt.Errorf("how to log in to AWS: %w", err)
 		}
 		base.Credentials = loaded.Credentials
 		if own, ok := loaded.HTTPClient.(*awshttp.BuildableClient); ok {
-			*client = own
+			made = own
 		}
 	}
+	client := &http.Client{Transport: transport.Guard{Next: made.GetTransport(), MaxBody: maxBody}, Timeout: cfg.Timeout}
 	base.Region = cfg.Region
-	base.HTTPClient = translating{*client}
+	base.HTTPClient = translating{client}
 	base.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	if cfg.Endpoint != "" {
 		base.BaseEndpoint = &cfg.Endpoint
 	}
 	if cfg.AssumeRoleARN == "" {
-		return base, nil
+		return base, client, nil
 	}
 	role := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(base), cfg.AssumeRoleARN, func(o *stscreds.AssumeRoleOptions) {
 		o.RoleSessionName = sessionName
@@ -170,12 +176,12 @@ func load(cfg Config, client **awshttp.BuildableClient) (aws.Config, error) {
 		}
 	})
 	base.Credentials = aws.NewCredentialsCache(role)
-	return base, nil
+	return base, client, nil
 }
 
 // Close releases connections.
 func (d *awsDriver) Close() error {
-	d.http.GetTransport().CloseIdleConnections()
+	d.http.CloseIdleConnections()
 	return nil
 }
 

@@ -6,13 +6,11 @@ import (
 	"encoding/xml"
 	"io"
 	"net/http"
-
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
 // translating lets the SDK understand the errors of servers that grew out of S3: they answer in S3's form, a bare <Error>,
 // whatever API was asked. AWS itself is not affected: its IAM and STS put an <ErrorResponse> around it.
-type translating struct{ *awshttp.BuildableClient }
+type translating struct{ *http.Client }
 
 // s3Error is an error as S3 writes it, or as IAM does, with Inner.
 type s3Error struct {
@@ -27,7 +25,7 @@ const maxError = 64 << 10
 
 // Do sends a request.
 func (t translating) Do(r *http.Request) (*http.Response, error) {
-	answer, err := t.BuildableClient.Do(r)
+	answer, err := t.Client.Do(r)
 	if err != nil || answer.StatusCode < http.StatusBadRequest {
 		return answer, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/aws"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
@@ -509,6 +510,16 @@ func TestOpen(t *testing.T) {
 			t.Errorf("Open accepts %s", what)
 		}
 	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	resttest.RefusesRedirects(t, func(address string) driver.Driver {
+		cfg := a.config()
+		cfg.Endpoint = address
+		return open(t, cfg)
+	})
 }
 
 // TestNotAWS answers every request with something that is not AWS: nothing may be read as absent.

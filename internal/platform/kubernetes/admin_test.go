@@ -17,6 +17,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/kubernetes"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
@@ -277,6 +278,54 @@ contexts: [{name: here, context: {cluster: c, user: admin}}, {name: other, conte
 	stranger := c.open(t, kubernetes.Config{Host: c.env.Address, Token: secret.New(c.env.Token)})
 	if _, err := stranger.Probe(t.Context()); err == nil {
 		t.Error("a certificate of an unknown authority is accepted")
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	resttest.RefusesRedirects(t, func(address string) driver.Driver {
+		cfg := c.config()
+		cfg.Host, cfg.CACertFile = address, ""
+		return c.open(t, cfg)
+	})
+}
+
+// TestConnectionIsProtected: whatever says where the cluster is, nobody else can read the credentials.
+func TestConnectionIsProtected(t *testing.T) {
+	t.Parallel()
+	kubeconfig := func(server, more string) kubernetes.Config {
+		file := filepath.Join(t.TempDir(), "config")
+		must(t, os.WriteFile(file, []byte(fmt.Sprintf(`apiVersion: v1
+kind: Config
+current-context: here
+clusters: [{name: c, cluster: {server: %q%s}}]
+users: [{name: admin, user: {token: canary}}]
+contexts: [{name: here, context: {cluster: c, user: admin}}]
+`, server, more)), 0o600))
+		return kubernetes.Config{Kubeconfig: file}
+	}
+	const insecure = ", insecure-skip-tls-verify: true"
+	for want, cfg := range map[string]kubernetes.Config{
+		"connection to a.example would be unencrypted":      {Host: "http://a.example", Token: secret.New("x")},
+		"connection to b.example:8001 would be unencrypted": kubeconfig("http://b.example:8001", ""),
+		"connection to c.example would be unencrypted":      kubeconfig("c.example", ""), // What has no scheme is http.
+		"insecure-skip-tls-verify":                          kubeconfig("https://d.example", insecure),
+	} {
+		if _, err := kubernetes.Open(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		cfg.AllowPlainHTTP = true
+		c, err := kubernetes.Open(cfg)
+		must(t, err)
+		must(t, c.Close())
+	}
+	for _, cfg := range []kubernetes.Config{
+		{Host: "http://127.0.0.1:8001", Token: secret.New("x")}, kubeconfig("https://localhost:6443", insecure), kubeconfig("https://e.example", ""),
+	} {
+		c, err := kubernetes.Open(cfg)
+		must(t, err)
+		must(t, c.Close())
 	}
 }
 

@@ -23,7 +23,11 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
+
+// maxBody bounds what is read of one answer. The largest is a page of role bindings.
+const maxBody = 128 << 20
 
 // connection sends requests to one API server. It never repeats one. It uses client-go's REST client with the four API
 // groups that are needed, because the typed clients link every group there is.
@@ -39,6 +43,9 @@ func connect(cfg Config) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkTLS(config, cfg.AllowPlainHTTP); err != nil {
+		return nil, err
+	}
 	config.Timeout = cfg.Timeout
 	config.QPS = -1 // Limits and repetitions are the caller's.
 	config.UserAgent = managedValue
@@ -52,11 +59,20 @@ func connect(cfg Config) (*connection, error) {
 		}
 	}
 	c := &connection{config: config, codecs: serializer.NewCodecFactory(scheme)}
-	if c.http, err = rest.HTTPClientFor(config); err != nil {
+	if c.http, err = httpClient(config); err != nil {
 		return nil, fmt.Errorf("the login to Kubernetes: %w", err)
 	}
 	c.groups, err = c.clients(config, c.http)
 	return c, err
+}
+
+// httpClient returns the client for config. Without the guard it would give its token to whatever host a redirect names.
+func httpClient(config *rest.Config) (*http.Client, error) {
+	made, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: transport.Guard{Next: made.Transport, MaxBody: maxBody}, Timeout: made.Timeout}, nil
 }
 
 // clients returns a client for each API group.
@@ -108,11 +124,30 @@ func restConfig(cfg Config) (*rest.Config, error) {
 	}, nil
 }
 
+// checkTLS refuses a connection that others can read, or answer, unless it is to this machine or allowed.
+func checkTLS(config *rest.Config, allowed bool) error {
+	base, _, err := rest.DefaultServerUrlFor(config)
+	switch {
+	case err != nil:
+		return driver.Errorf(driver.Invalid, "the address of Kubernetes: %w", err)
+	case allowed || transport.IsLoopback(base.Hostname()):
+		return nil
+	case base.Scheme != "https":
+		return driver.Errorf(driver.Invalid, "the connection to %s would be unencrypted: use https, or set allow_plain_http = true if it "+
+			"is protected otherwise", base.Host)
+	case config.Insecure:
+		return driver.Errorf(driver.Invalid, "the kubeconfig file says insecure-skip-tls-verify, so that anybody could answer for %s and get "+
+			"the credentials: name its certificate-authority instead, or set allow_plain_http = true if the connection is protected otherwise",
+			base.Host)
+	}
+	return nil
+}
+
 // as returns a client of one group that logs in with token instead of the driver's own login.
 func (c *connection) as(token secret.Value, group schema.GroupVersion) (*rest.RESTClient, error) {
 	config := rest.AnonymousClientConfig(c.config)
 	config.BearerToken = token.Reveal()
-	client, err := rest.HTTPClientFor(config)
+	client, err := httpClient(config)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,9 @@ type Config struct {
 	TLSServerName string
 	// InCluster takes address and login from the pod that the driver runs in.
 	InCluster bool
+	// AllowPlainHTTP lets credentials travel without TLS, or over a connection whose other end is not verified, to hosts
+	// other than this machine.
+	AllowPlainHTTP bool
 	// Namespace is where accounts and secrets are whose names say no namespace; DefaultNamespace if "".
 	Namespace string
 	// Namespaces, if set, are the only namespaces that the driver looks at; Namespace is one of them. What accounts

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
 
 const (
@@ -44,7 +45,7 @@ func newConnection(cfg Config) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
+	pool := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		TLSClientConfig:       tlsConfig,
 		ForceAttemptHTTP2:     true,
@@ -53,11 +54,8 @@ func newConnection(cfg Config) (*connection, error) {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
-	c := &connection{cfg: cfg, httpClient: &http.Client{
-		Transport: limited{transport},
-		// The library follows one redirect itself and refuses to leave TLS by it.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	// The library would follow one redirect and take the token along, to any host.
+	c := &connection{cfg: cfg, httpClient: &http.Client{Transport: transport.Guard{Next: pool, MaxBody: maxBody}}}
 	if _, err := c.newClient(""); err != nil {
 		return nil, err
 	}
@@ -220,7 +218,7 @@ func (c *connection) exchange(ctx context.Context, client *api.Client, r request
 	return body, true, nil
 }
 
-// unexpectedStatus is the error for what the library lets pass: redirects that lead nowhere, and 429 of the health check.
+// unexpectedStatus is the error for what the library lets pass: 429 of the health check, and what is no status of Vault's.
 func unexpectedStatus(r request, response *api.Response) error {
 	verdict := driver.Verdict{Code: driver.Unknown}
 	if response.StatusCode == http.StatusTooManyRequests {
@@ -274,23 +272,4 @@ func (c *connection) close() error {
 		return fmt.Errorf("revoking the driver's own login: %w", err)
 	}
 	return nil
-}
-
-// limited bounds the size of every answer.
-type limited struct{ next *http.Transport }
-
-func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := l.next.RoundTrip(r)
-	if err == nil {
-		response.Body = boundedBody{io.LimitReader(response.Body, maxBody), response.Body}
-	}
-	return response, err
-}
-
-// CloseIdleConnections lets http.Client reach the transport's own.
-func (l limited) CloseIdleConnections() { l.next.CloseIdleConnections() }
-
-type boundedBody struct {
-	io.Reader
-	io.Closer
 }

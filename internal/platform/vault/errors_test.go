@@ -10,6 +10,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
 )
 
 func TestClassify(t *testing.T) {
@@ -61,6 +62,15 @@ func TestRetryAfter(t *testing.T) {
 	if verdict := d.Classify(err); verdict.Code != driver.RateLimited || verdict.RetryAfter != 7*time.Second {
 		t.Errorf("verdict is %+v", verdict)
 	}
+}
+
+func TestRedirects(t *testing.T) {
+	s := newServer(t)
+	resttest.RefusesRedirects(t, func(address string) driver.Driver {
+		cfg := s.config()
+		cfg.Address = address
+		return s.open(t, cfg)
+	})
 }
 
 // TestNotVault answers every request with something that is not Vault's: nothing may be read as absent.

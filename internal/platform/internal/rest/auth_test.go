@@ -95,6 +95,18 @@ func TestOAuth2Refused(t *testing.T) {
 	}
 }
 
+// TestOAuth2Redirect: the client's secret goes to the configured token endpoint only.
+func TestOAuth2Redirect(t *testing.T) {
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("another host was asked for a token") })
+	for _, status := range []int{
+		http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
+	} {
+		server := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, status) })
+		_, err := get(t, oauthClient(t, server.URL))
+		wantCode(t, err, driver.Unknown)
+	}
+}
+
 func TestOAuth2EndpointDown(t *testing.T) {
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
 
 // StatusError is an answer with a status outside 200 to 299.
@@ -64,15 +65,7 @@ func (e *ContentError) Error() string {
 func (e *ContentError) Unwrap() error { return e.Err }
 
 // RedirectError is a redirect that was not followed.
-type RedirectError struct {
-	// Target is scheme and host of where it led to.
-	Target string
-	Reason string
-}
-
-func (e *RedirectError) Error() string {
-	return fmt.Sprintf("refused the redirect to %s: %s", e.Target, e.Reason)
-}
+type RedirectError = transport.RedirectError
 
 const maxRedirects = 5
 
@@ -199,16 +192,20 @@ func TransportCode(err error) driver.Code {
 	var hostname x509.HostnameError
 	var verification *tls.CertificateVerificationError
 	var op *net.OpError
-	var transport *url.Error
+	var request *url.Error
 	var network net.Error
+	var redirect *transport.RedirectError
+	var size *transport.SizeError
 	switch {
+	case errors.As(err, &redirect), errors.As(err, &size):
+		return driver.Unknown // Something else may be there in place of the platform.
 	case errors.As(err, &verification), errors.As(err, &unknownCA), errors.As(err, &hostname):
 		return driver.Invalid // Repeating does not help: the configuration has the wrong host or lacks the CA.
 	case errors.As(err, &op) && op.Op == "remote error":
 		return driver.Unauthenticated // A TLS alert: the server refused our certificate, or wants one.
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return driver.Unavailable
-	case errors.As(err, &transport), errors.As(err, &network):
+	case errors.As(err, &request), errors.As(err, &network):
 		return driver.Unavailable
 	}
 	return driver.Unknown
