@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"sync"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	goldap "github.com/go-ldap/ldap/v3"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -128,16 +129,14 @@ func (p *pool) dial(ctx context.Context, login string, password secret.Value) (*
 	if err != nil {
 		return nil, driver.Errorf(driver.Unavailable, "connect to %s: %w", u.Host, err)
 	}
-	s := &session{Conn: goldap.NewConn(network, u.Scheme == "ldaps"), network: network}
-	s.Start()
-	err = s.run(short, func() error {
-		if p.config.StartTLS {
-			if err := s.StartTLS(p.tls.Clone()); err != nil {
-				return fmt.Errorf("start TLS with %s: %w", u.Host, err)
-			}
+	if p.config.StartTLS {
+		if network, err = p.startTLS(short, network); err != nil {
+			return nil, fmt.Errorf("start TLS with %s: %w", u.Host, err)
 		}
-		return explained(s.Bind(login, password.Reveal()))
-	})
+	}
+	s := &session{Conn: goldap.NewConn(&guard{Conn: network}, u.Scheme == "ldaps" || p.config.StartTLS), network: network}
+	s.Start()
+	err = s.run(short, func() error { return explained(s.Bind(login, password.Reveal())) })
 	if err != nil {
 		_ = network.Close()
 		return nil, fmt.Errorf("log in to %s as %q: %w", u.Host, login, err)
@@ -160,6 +159,42 @@ func (p *pool) connect(ctx context.Context, u *url.URL) (net.Conn, error) {
 		return nil, errors.Join(err, network.Close())
 	}
 	return conn, nil
+}
+
+// startTLS goes on with TLS on a connection (RFC 4511, section 4.14), or closes it. The library can do that, but not with a
+// guard between TLS and itself.
+func (p *pool) startTLS(ctx context.Context, network net.Conn) (net.Conn, error) {
+	conn := tls.Client(network, p.tls.Clone())
+	err := (&session{network: network}).run(ctx, func() error {
+		if err := askForTLS(network); err != nil {
+			return err
+		}
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return goldap.NewError(goldap.ErrorNetwork, fmt.Errorf("TLS handshake: %w", err))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, network.Close())
+	}
+	return conn, nil
+}
+
+// askForTLS reads nothing behind the answer: what comes before TLS must not count as said in it.
+func askForTLS(network net.Conn) error {
+	operation := ber.Encode(ber.ClassApplication, ber.TypeConstructed, goldap.ApplicationExtendedRequest, nil, "ExtendedRequest")
+	operation.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 0, "1.3.6.1.4.1.1466.20037", "requestName"))
+	request := ber.NewSequence("LDAPMessage")
+	request.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 1, "messageID"))
+	request.AppendChild(operation)
+	if _, err := network.Write(request.Bytes()); err != nil {
+		return goldap.NewError(goldap.ErrorNetwork, err)
+	}
+	answer, err := ber.ReadPacket(&guard{Conn: network})
+	if err != nil {
+		return goldap.NewError(goldap.ErrorNetwork, err)
+	}
+	return goldap.GetLDAPError(answer)
 }
 
 // Verify implements driver.Verifier by a simple bind on a connection of its own.
