@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 	"golang.org/x/sync/semaphore"
@@ -115,9 +117,32 @@ func explained(p *Platform) interceptor {
 				subject = fmt.Sprintf("%s %q", c.op, c.account)
 			}
 			text := p.redactor.Redact(fmt.Sprintf("platform %q: %s: %v (%s)", p.Name(), subject, err, verdict.Code))
-			return &driver.Error{Verdict: verdict, Err: errors.New(text)}
+			return &driver.Error{Verdict: verdict, Err: errors.New(printable(text))}
 		}
 	}
+}
+
+// longestError is how many characters of an error are shown.
+const longestError = 16 << 10
+
+// printable makes a text that may come from a platform harmless: to a terminal, which takes commands from characters that
+// do not print, to readers, whom some of them deceive about the order of the text, and to CI systems that take commands
+// from the beginning of a line.
+func printable(text string) string {
+	count := 0
+	text = strings.Map(func(r rune) rune {
+		if count++; count > longestError {
+			return -1
+		}
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+	if count > longestError {
+		text += "…"
+	}
+	return strings.ReplaceAll(text, "\n", "\n| ")
 }
 
 func (p *Platform) verdict(err error) driver.Verdict {

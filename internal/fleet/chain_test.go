@@ -349,6 +349,27 @@ func TestErrorsAreExplained(t *testing.T) {
 }
 
 // TestWritesRunToTheirEnd cancels in the middle of calls.
+// TestErrorsAreHarmless: what a platform says reaches neither the terminal's commands nor those of a CI system, and does
+// not fill the log.
+func TestErrorsAreHarmless(t *testing.T) {
+	d := able{bare{newScript()}}
+	p, _ := newTestPlatform(d, nil)
+	conn := connect(t, p)
+	for said, want := range map[string]string{
+		"\x1b]0;owned\a\x1b[2Jgone":        " ]0;owned  [2Jgone",
+		"no\r\n::add-path::/tmp/evil\nend": "no \n| ::add-path::/tmp/evil\n| end",
+		"role \u202egnp.exe\u2066":         "role  gnp.exe ",
+		"Größe 数 \u00a0\xff":               "Größe 数  �",
+		strings.Repeat("x", 1<<20):         "…",
+	} {
+		d.on = func(context.Context, string, int) error { return errors.New(said) }
+		err := do(reconcile.StepUpdate)(t.Context(), conn)
+		if err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > longestError+10 {
+			t.Errorf("%.40q is shown as %.200q", said, err)
+		}
+	}
+}
+
 func TestWritesRunToTheirEnd(t *testing.T) {
 	for _, test := range []struct {
 		op    string
