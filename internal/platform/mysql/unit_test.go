@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
 func TestClassify(t *testing.T) {
@@ -208,6 +210,22 @@ func TestConfigurations(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", cfg, err, want)
 		}
+	}
+}
+
+// TestServerAsksForMore: a hostile server gets neither files of this machine nor a password in clear, and no connection
+// without TLS in place of one with it.
+func TestServerAsksForMore(t *testing.T) {
+	t.Parallel()
+	config, err := clientConfig(Config{Host: "db.internal", Username: "u", Password: secret.New("p")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.AllowAllFiles || config.AllowCleartextPasswords || config.AllowOldPasswords || config.AllowFallbackToPlaintext {
+		t.Errorf("the client would do as a hostile server says: %+v", config)
+	}
+	if config.TLS.MinVersion != tls.VersionTLS12 || config.TLS.InsecureSkipVerify || config.TLS.ServerName != "db.internal" {
+		t.Errorf("TLS from version %x, skip %t, name %q", config.TLS.MinVersion, config.TLS.InsecureSkipVerify, config.TLS.ServerName)
 	}
 }
 

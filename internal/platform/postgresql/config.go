@@ -8,6 +8,7 @@ package postgresql
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strconv"
@@ -112,8 +113,19 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	// Set here, so that the password is in no text that is parsed, and no password file answers in its place.
 	config.ConnConfig.Password = cfg.Password.Reveal()
 	config.ConnConfig.ConnectTimeout = timeout
+	requireTLS12(config.ConnConfig.TLSConfig)
+	for _, other := range config.ConnConfig.Fallbacks {
+		requireTLS12(other.TLSConfig)
+	}
 	config.MaxConns = int32(orDefault(cfg.MaxConnections, defaultConnections)) // #nosec G115 -- bounded above.
 	return config, nil
+}
+
+// requireTLS12 sets what the library leaves to the environment (GODEBUG). Nil is a connection without TLS.
+func requireTLS12(config *tls.Config) {
+	if config != nil {
+		config.MinVersion = tls.VersionTLS12
+	}
 }
 
 // conninfo quotes a value for a libpq connection string.

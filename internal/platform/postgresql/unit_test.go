@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -200,6 +201,9 @@ func TestConfig(t *testing.T) {
 	if conn.TLSConfig == nil || conn.TLSConfig.ServerName != good.Host || conn.TLSConfig.InsecureSkipVerify ||
 		len(conn.Fallbacks) > 0 {
 		t.Error("the default must verify the server's certificate and name, without a fallback")
+	}
+	if conn.TLSConfig.MinVersion != tls.VersionTLS12 {
+		t.Errorf("the least version of TLS is %x", conn.TLSConfig.MinVersion)
 	}
 	if strings.Contains(config.ConnString(), "canary-password") {
 		t.Error("the password is in the connection string")
