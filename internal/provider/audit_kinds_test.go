@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -73,7 +74,10 @@ func TestAuditKinds(t *testing.T) {
 
 // TestAuditBadValues: every value that cannot be is an error at its attribute, and repeats no secret.
 func TestAuditBadValues(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "missing.pem")
+	missing, endless := filepath.Join(t.TempDir(), "missing.pem"), filepath.Join(t.TempDir(), "endless")
+	if err := errors.Join(os.WriteFile(endless, nil, 0o600), os.Truncate(endless, 1<<30)); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		kind, attribute string
 		value           any
@@ -90,6 +94,7 @@ func TestAuditBadValues(t *testing.T) {
 		"no token":          {"splunk", "token", nil, "audit.splunk[0].token: Missing token: audit sink \"splunk\" needs its token: set the environment variable NHI_AUDIT_SPLUNK_TOKEN"},
 		"secret":            {"webhook", "secret", "short", "audit.webhook[0].secret: Short secret"},
 		"secret file":       {"webhook", "secret_file", missing, "audit.webhook[0].secret_file: Unreadable file"},
+		"endless file":      {"webhook", "secret_file", endless, "audit.webhook[0].secret_file: Unreadable file: " + endless + " holds more than"},
 		"header":            {"otlp", "headers", mapping{"a b": audittest.Canary}, "audit.otlp[0].headers: Invalid header"},
 		"key":               {"security_events", "signing_key", audittest.Canary, "audit.security_events[0].signing_key: Unusable signing key"},
 		"issuer":            {"security_events", "issuer", "", "audit.security_events[0].issuer: Missing issuer"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -209,17 +210,34 @@ func (b *blockReader) secret(attribute string, value, file types.String) secret.
 	case value.ValueString() != "":
 		found = secret.New(value.ValueString())
 	case file.ValueString() != "":
-		text, err := os.ReadFile(file.ValueString())
+		text, err := readSecret(file.ValueString())
 		if err != nil {
 			b.fail(attribute+"_file", "Unreadable file", err)
 			return secret.Value{}
 		}
-		found = secret.New(strings.TrimRight(string(text), "\r\n"))
+		found = secret.New(strings.TrimRight(text, "\r\n"))
 	default:
 		found = secret.New(os.Getenv(environmentName(b.environment, attribute)))
 	}
 	b.secrets = append(b.secrets, found)
 	return found
+}
+
+// maxSecret is more than any secret has bytes: a file that is larger is another one, or has no end.
+const maxSecret = 64 << 10
+
+// readSecret returns what a file holds.
+func readSecret(name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close() //nolint:errcheck // It is only read.
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if err == nil && len(text) > maxSecret {
+		err = fmt.Errorf("%s holds more than %d bytes, so it is no secret: name the right file", name, maxSecret)
+	}
+	return string(text), err
 }
 
 // requireSecret is secret with an error that tells all the ways to give one.
