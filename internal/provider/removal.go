@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -26,6 +28,9 @@ import (
 // Planning and applying are two processes, and of one plan Terraform hands a resource only what that resource itself has
 // noted. So the plan puts its own id there, and what it removes into a file named after that id. Without the file (the
 // plan is applied on another machine) the identity waits, and the error says how to go on. See decision 0015.
+//
+// The directory of these files is one that other users of the machine may write to as well. The id is the key that a file
+// is authenticated with, and its name does not tell it: only who has the plan can make a file that counts.
 type plannedRemovals struct {
 	dir string
 	// plan is the id of the plan that this process makes.
@@ -51,7 +56,16 @@ const removalKey = "removed_by_plan"
 
 var planID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
-func (p *plannedRemovals) folder(plan string) string { return filepath.Join(p.dir, "nhi-plan-"+plan) }
+func (p *plannedRemovals) folder(plan string) string {
+	return filepath.Join(p.dir, "nhi-plan-"+seal(plan, "the name of the folder")[:32])
+}
+
+// seal authenticates a text as one of a plan.
+func seal(plan, text string) string {
+	mac := hmac.New(sha256.New, []byte(plan))
+	_, _ = mac.Write([]byte(text)) // It never fails.
+	return hex.EncodeToString(mac.Sum(nil))
+}
 
 func (p *plannedRemovals) file(plan, identity string) string {
 	return filepath.Join(p.folder(plan), hex.EncodeToString([]byte(identity)))
@@ -65,6 +79,7 @@ func (p *plannedRemovals) write(removal plannedRemoval) error {
 	if err := os.MkdirAll(p.folder(p.plan), 0o700); err != nil {
 		return err
 	}
+	text = append([]byte(seal(p.plan, string(text))+"\n"), text...)
 	return os.WriteFile(p.file(p.plan, removal.Identity), text, 0o600)
 }
 
@@ -84,8 +99,9 @@ func (p *plannedRemovals) find(ctx context.Context, private privateReader, ident
 	if err != nil {
 		return plannedRemoval{}, false
 	}
+	mac, noted, _ := strings.Cut(string(content), "\n")
 	var removal plannedRemoval
-	if json.Unmarshal(content, &removal) != nil || removal.Identity != identity {
+	if !hmac.Equal([]byte(mac), []byte(seal(plan, noted))) || json.Unmarshal([]byte(noted), &removal) != nil || removal.Identity != identity {
 		return plannedRemoval{}, false
 	}
 	return removal, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,20 @@ func TestPlannedRemovals(t *testing.T) {
 	if err := plan.write(want); err != nil {
 		t.Fatal(err)
 	}
+	if name := filepath.Base(plan.folder(plan.plan)); strings.Contains(name, plan.plan) {
+		t.Errorf("the folder %s tells the id, with which everybody could write one that counts", name)
+	}
+	forge(t, plan.file(plan.plan, "agent"), func(text string) string { return strings.Replace(text, "svc", "vip", 1) })
+	if found, ok := applying.find(ctx, grant, "agent"); ok {
+		t.Errorf("a changed file counts: %+v", found)
+	}
+	forge(t, plan.file(plan.plan, "agent"), func(text string) string { return text[strings.Index(text, "{"):] })
+	if found, ok := applying.find(ctx, grant, "agent"); ok {
+		t.Errorf("a file that nobody sealed counts: %+v", found)
+	}
+	if err := plan.write(want); err != nil {
+		t.Fatal(err)
+	}
 	found, ok := applying.find(ctx, grant, "agent")
 	if !ok || cmp.Diff(want, found) != "" {
 		t.Errorf("found %v %+v, want %+v", ok, found, want)
@@ -68,6 +83,18 @@ func TestPlannedRemovals(t *testing.T) {
 	applying.done(ctx, identity, "agent")
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// forge changes a file as another user of the machine would.
+func forge(t *testing.T, name string, change func(string) string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(change(string(text))), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
