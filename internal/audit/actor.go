@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"net/url"
 	"strings"
 )
 
@@ -17,36 +18,40 @@ type system struct {
 }
 
 // systems lists the CI systems that are recognised. A system that runs inside another one stands before it: Atlantis
-// and Spacelift run on agents of all kinds. Variables are as their documentation names them:
+// and Spacelift run on agents of all kinds. Who wrote the change is not who runs it, so authors of pull requests are not
+// among the users. Variables are as their documentation names them:
 //
-//   - Atlantis: https://www.runatlantis.io/docs/custom-workflows.html#native-environment-variables
+//   - Atlantis: https://www.runatlantis.io/docs/custom-workflows.html#native-environment-variables. Its built-in steps tell
+//     Terraform the version alone (server/core/terraform/terraform_client.go); the others reach it where a workflow runs
+//     Terraform in a step of its own, or hands them on with env steps.
 //   - Azure Pipelines: https://learn.microsoft.com/azure/devops/pipelines/build/variables
 //   - Bitbucket: https://support.atlassian.com/bitbucket-cloud/docs/variables-and-secrets/
 //   - Buildkite: https://buildkite.com/docs/pipelines/configure/environment-variables
-//   - CircleCI: https://circleci.com/docs/variables/
+//   - CircleCI: https://circleci.com/docs/reference/variables/
 //   - GitHub Actions: https://docs.github.com/actions/reference/workflows-and-actions/variables
 //   - GitLab: https://docs.gitlab.com/ci/variables/predefined_variables/
-//   - HCP Terraform: https://developer.hashicorp.com/terraform/cloud-docs/run/run-environment
+//   - HCP Terraform: https://developer.hashicorp.com/terraform/cloud-docs/run/run-environment#environment-variables. None of
+//     them names the user. ATLAS_ADDRESS is not documented; runs of Terraform Enterprise have it.
 //   - Jenkins: https://www.jenkins.io/doc/book/pipeline/jenkinsfile/#using-environment-variables, and its plugin
-//     https://plugins.jenkins.io/build-user-vars-plugin/
-//   - Spacelift: https://docs.spacelift.io/concepts/configuration/environment
+//     https://plugins.jenkins.io/build-user-vars-plugin/, which says "timer" or the like where no person began the build.
+//   - Spacelift: https://docs.spacelift.io/concepts/configuration/environment#spacelift-environment. The trigger is a user,
+//     or what else began the run.
 func systems() []system {
 	return []system{
 		{"hcp_terraform", "TFC_RUN_ID", nil, func(env func(string) string) string {
 			organization, workspace, _ := strings.Cut(env("TFC_WORKSPACE_SLUG"), "/")
 			return link(cmp.Or(env("ATLAS_ADDRESS"), "https://app.terraform.io"), "app", organization, "workspaces", workspace, "runs", env("TFC_RUN_ID"))
 		}},
-		{"spacelift", "TF_VAR_spacelift_run_id", []string{"TF_VAR_spacelift_run_trigger", "TF_VAR_spacelift_commit_author"},
-			variable("TF_VAR_spacelift_run_url")},
-		{"atlantis", "ATLANTIS_TERRAFORM_VERSION", []string{"USER_NAME", "PULL_AUTHOR"}, variable("PULL_URL")},
+		{"spacelift", "TF_VAR_spacelift_run_id", []string{"TF_VAR_spacelift_run_trigger"}, spaceliftRun},
+		{"atlantis", "ATLANTIS_TERRAFORM_VERSION", []string{"USER_NAME"}, variable("PULL_URL")},
 		{"github_actions", "GITHUB_ACTIONS", []string{"GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR"}, func(env func(string) string) string {
 			return link(env("GITHUB_SERVER_URL"), env("GITHUB_REPOSITORY"), "actions", "runs", env("GITHUB_RUN_ID"))
 		}},
 		{"gitlab_ci", "GITLAB_CI", []string{"GITLAB_USER_LOGIN", "GITLAB_USER_EMAIL"}, variable("CI_JOB_URL")},
-		{"jenkins", "JENKINS_URL", []string{"BUILD_USER_ID", "CHANGE_AUTHOR"}, variable("BUILD_URL")},
+		{"jenkins", "JENKINS_URL", []string{"BUILD_USER_ID"}, variable("BUILD_URL")},
 		{"circleci", "CIRCLECI", []string{"CIRCLE_USERNAME"}, variable("CIRCLE_BUILD_URL")},
 		{"azure_pipelines", "TF_BUILD", []string{"BUILD_REQUESTEDFOREMAIL", "BUILD_REQUESTEDFOR"}, func(env func(string) string) string {
-			page := link(env("SYSTEM_COLLECTIONURI"), env("SYSTEM_TEAMPROJECT"), "_build", "results")
+			page := link(env("SYSTEM_COLLECTIONURI"), url.PathEscape(env("SYSTEM_TEAMPROJECT")), "_build", "results")
 			if page == "" || env("BUILD_BUILDID") == "" {
 				return ""
 			}
@@ -57,6 +62,18 @@ func systems() []system {
 		}},
 		{"buildkite", "BUILDKITE", []string{"BUILDKITE_BUILD_CREATOR_EMAIL", "BUILDKITE_BUILD_CREATOR"}, variable("BUILDKITE_BUILD_URL")},
 	}
+}
+
+// spaceliftRun makes the address of a run. The documentation shows the name of the account with its host and without.
+func spaceliftRun(env func(string) string) string {
+	host := env("TF_VAR_spacelift_account_name")
+	if host == "" {
+		return ""
+	}
+	if !strings.Contains(host, ".") {
+		host += ".app.spacelift.io"
+	}
+	return link("https://"+host, "stack", env("TF_VAR_spacelift_stack_id"), "run", env("TF_VAR_spacelift_run_id"))
 }
 
 func variable(name string) func(func(string) string) string {

@@ -21,8 +21,8 @@ func TestWhoRuns(t *testing.T) {
 		"CircleCI": {map[string]string{"CIRCLECI": "true", "CIRCLE_USERNAME": "circle", "CIRCLE_BUILD_URL": "https://circleci.com/b/1"},
 			Actor{Name: "circle", System: "circleci", RunURL: "https://circleci.com/b/1"}},
 		"Azure": {map[string]string{"TF_BUILD": "True", "BUILD_REQUESTEDFOREMAIL": "az@example.com", "SYSTEM_COLLECTIONURI": "https://dev.azure.com/acme/",
-			"SYSTEM_TEAMPROJECT": "iam", "BUILD_BUILDID": "7"},
-			Actor{Name: "az@example.com", System: "azure_pipelines", RunURL: "https://dev.azure.com/acme/iam/_build/results?buildId=7"}},
+			"SYSTEM_TEAMPROJECT": "iam team", "BUILD_BUILDID": "7"},
+			Actor{Name: "az@example.com", System: "azure_pipelines", RunURL: "https://dev.azure.com/acme/iam%20team/_build/results?buildId=7"}},
 		"Bitbucket": {map[string]string{"BITBUCKET_BUILD_NUMBER": "9", "BITBUCKET_WORKSPACE": "acme", "BITBUCKET_REPO_SLUG": "iam",
 			"BITBUCKET_STEP_TRIGGERER_UUID": "{u}"},
 			Actor{Name: "{u}", System: "bitbucket_pipelines", RunURL: "https://bitbucket.org/acme/iam/pipelines/results/9"}},
@@ -35,8 +35,14 @@ func TestWhoRuns(t *testing.T) {
 		"Atlantis on GitHub Actions": {map[string]string{"ATLANTIS_TERRAFORM_VERSION": "1.11.4", "USER_NAME": "atl", "PULL_URL": "https://github.com/a/b/pull/1",
 			"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "runner"},
 			Actor{Name: "atl", System: "atlantis", RunURL: "https://github.com/a/b/pull/1"}},
-		"Spacelift": {map[string]string{"TF_VAR_spacelift_run_id": "1", "TF_VAR_spacelift_run_trigger": "lift", "TF_VAR_spacelift_run_url": "https://x.app.spacelift.io/1"},
-			Actor{Name: "lift", System: "spacelift", RunURL: "https://x.app.spacelift.io/1"}},
+		"Atlantis, its built-in steps": {map[string]string{"ATLANTIS_TERRAFORM_VERSION": "1.11.4", "PULL_AUTHOR": "somebody"},
+			Actor{Name: "me", System: "atlantis"}},
+		"Spacelift": {map[string]string{"TF_VAR_spacelift_run_id": "01JKZ", "TF_VAR_spacelift_run_trigger": "lift",
+			"TF_VAR_spacelift_account_name": "acme", "TF_VAR_spacelift_stack_id": "iam"},
+			Actor{Name: "lift", System: "spacelift", RunURL: "https://acme.app.spacelift.io/stack/iam/run/01JKZ"}},
+		"Spacelift, its own host": {map[string]string{"TF_VAR_spacelift_run_id": "01JKZ", "TF_VAR_spacelift_account_name": "acme.app.us.spacelift.io",
+			"TF_VAR_spacelift_stack_id": "iam"},
+			Actor{Name: "me", System: "spacelift", RunURL: "https://acme.app.us.spacelift.io/stack/iam/run/01JKZ"}},
 	} {
 		test.want.Host = "host"
 		if got := WhoRuns(func(v string) string { return test.env[v] }, "me", "host"); got != test.want {
