@@ -58,6 +58,8 @@ type auditHTTP struct {
 	auditTLS
 	URL            types.String `tfsdk:"url"`
 	AllowPlainHTTP types.Bool   `tfsdk:"allow_plain_http"`
+	Token          types.String `tfsdk:"token"`
+	TokenFile      types.String `tfsdk:"token_file"`
 }
 
 // check reports what is wrong with address and files.
@@ -66,10 +68,13 @@ func (h auditHTTP) check(b *blockReader) {
 	h.auditTLS.check(b)
 }
 
-func withHTTP(url string, attributes map[string]schema.Attribute) map[string]schema.Attribute {
+const bearerToken = "Bearer token to send"
+
+// withHTTP adds the attributes of auditHTTP. url and token describe those two.
+func withHTTP(url, token string, attributes map[string]schema.Attribute) map[string]schema.Attribute {
 	attributes["url"] = schema.StringAttribute{Required: true, MarkdownDescription: url}
 	attributes["allow_plain_http"] = allowPlainHTTPAttribute()
-	return withTLS(attributes)
+	return withSecret("token", token, withTLS(attributes))
 }
 
 // withSecret adds the attributes <name> and <name>_file of a secret.
@@ -83,22 +88,29 @@ func withSecret(name, description string, attributes map[string]schema.Attribute
 	return attributes
 }
 
-// finished gives the sink, or nil and an error on the URL if nothing else was found wrong before.
-func finished(b *blockReader, sink audit.Sink, err error) audit.Sink {
-	if err == nil {
-		return sink
+// openHTTP opens a sink from a model that embeds auditHTTP: it decodes the block, checks address and files, and leaves the
+// rest to open, whose error is one on the URL if nothing else was found wrong before.
+func openHTTP[M interface{ check(b *blockReader) }](
+	open func(b *blockReader, m M, version ocsf.Version) (audit.Sink, error),
+) func(context.Context, *blockReader, ocsf.Version) audit.Sink {
+	return func(ctx context.Context, b *blockReader, version ocsf.Version) audit.Sink {
+		var m M
+		b.decode(ctx, &m)
+		m.check(b)
+		sink, err := open(b, m, version)
+		if err == nil {
+			return sink
+		}
+		if !b.diags.HasError() {
+			b.fail("url", "Invalid audit sink", err)
+		}
+		return nil
 	}
-	if !b.diags.HasError() {
-		b.fail("url", "Invalid audit sink", err)
-	}
-	return nil
 }
 
 type auditSplunkModel struct {
 	commonAudit
 	auditHTTP
-	Token       types.String `tfsdk:"token"`
-	TokenFile   types.String `tfsdk:"token_file"`
 	Acknowledge types.Bool   `tfsdk:"acknowledge"`
 	Index       types.String `tfsdk:"index"`
 	Source      types.String `tfsdk:"source"`
@@ -109,7 +121,7 @@ func auditSplunkKind() auditKind {
 	return auditKind{
 		name:        "splunk",
 		description: "Sends each event to a Splunk HTTP Event Collector.",
-		attributes: withSecret("token", "Token of the collector", withHTTP("Base URL of the collector: `https://splunk.internal:8088`.",
+		attributes: withHTTP("Base URL of the collector: `https://splunk.internal:8088`.", "Token of the collector",
 			map[string]schema.Attribute{
 				"acknowledge": schema.BoolAttribute{
 					Optional: true,
@@ -119,22 +131,15 @@ func auditSplunkKind() auditKind {
 				"index":      schema.StringAttribute{Optional: true, MarkdownDescription: "Index of the events. Default: the token's."},
 				"source":     schema.StringAttribute{Optional: true, MarkdownDescription: "Source of the events. Default: the token's."},
 				"sourcetype": schema.StringAttribute{Optional: true, MarkdownDescription: "Source type of the events. Default: the token's."},
-			})),
-		open: func(ctx context.Context, b *blockReader, version ocsf.Version) audit.Sink {
-			var m auditSplunkModel
-			b.decode(ctx, &m)
-			m.check(b)
-			token := b.requireSecret("token", m.Token, m.TokenFile)
-			if token.IsZero() {
-				return nil
-			}
-			sink, err := splunk.New(splunk.Config{
-				URL: m.URL.ValueString(), TLS: m.config(), AllowPlainHTTP: m.AllowPlainHTTP.ValueBool(), Token: token,
+			}),
+		open: openHTTP(func(b *blockReader, m auditSplunkModel, version ocsf.Version) (audit.Sink, error) {
+			return splunk.New(splunk.Config{
+				URL: m.URL.ValueString(), TLS: m.config(), AllowPlainHTTP: m.AllowPlainHTTP.ValueBool(),
+				Token:       b.requireSecret("token", m.Token, m.TokenFile),
 				Acknowledge: m.Acknowledge.IsNull() || m.Acknowledge.ValueBool(), Index: m.Index.ValueString(),
 				Source: m.Source.ValueString(), SourceType: m.SourceType.ValueString(), Version: version,
 			})
-			return finished(b, sink, err)
-		},
+		}),
 	}
 }
 
@@ -143,65 +148,52 @@ type auditWebhookModel struct {
 	auditHTTP
 	Secret     types.String `tfsdk:"secret"`
 	SecretFile types.String `tfsdk:"secret_file"`
-	Token      types.String `tfsdk:"token"`
-	TokenFile  types.String `tfsdk:"token_file"`
 }
 
 func auditWebhookKind() auditKind {
-	attributes := withHTTP("URL that events are posted to.", map[string]schema.Attribute{})
-	attributes = withSecret("secret", "Key of the signature, at least 16 bytes. Without it nothing is signed", attributes)
-	attributes = withSecret("token", "Bearer token to send", attributes)
+	attributes := withHTTP("URL that events are posted to.", bearerToken, map[string]schema.Attribute{})
 	return auditKind{
 		name:        "webhook",
 		description: "Posts each event as a CloudEvent (structured mode), signed with HMAC-SHA256.",
-		attributes:  attributes,
-		open: func(ctx context.Context, b *blockReader, version ocsf.Version) audit.Sink {
-			var m auditWebhookModel
-			b.decode(ctx, &m)
-			m.check(b)
+		attributes:  withSecret("secret", "Key of the signature, at least 16 bytes. Without it nothing is signed", attributes),
+		open: openHTTP(func(b *blockReader, m auditWebhookModel, version ocsf.Version) (audit.Sink, error) {
 			key := b.secret("secret", m.Secret, m.SecretFile)
 			addErrorAt(b.diags, b.path.AtName("secret"), "Short secret", webhook.CheckSecret(key))
-			sink, err := webhook.New(webhook.Config{
+			return webhook.New(webhook.Config{
 				URL: m.URL.ValueString(), TLS: m.config(), AllowPlainHTTP: m.AllowPlainHTTP.ValueBool(),
 				Secret: key, Token: b.secret("token", m.Token, m.TokenFile), Version: version,
 			})
-			return finished(b, sink, err)
-		},
+		}),
 	}
 }
 
 type auditOTLPModel struct {
 	commonAudit
 	auditHTTP
-	Protocol  types.String `tfsdk:"protocol"`
-	Token     types.String `tfsdk:"token"`
-	TokenFile types.String `tfsdk:"token_file"`
-	Headers   types.Map    `tfsdk:"headers"`
+	Protocol types.String `tfsdk:"protocol"`
+	Headers  types.Map    `tfsdk:"headers"`
 }
 
 func auditOTLPKind() auditKind {
 	return auditKind{
 		name:        "otlp",
 		description: "Sends each event as an OpenTelemetry log record (OTLP).",
-		attributes: withSecret("token", "Bearer token to send", withHTTP("Base URL of the collector: `https://otel.internal:4318`, or "+
-			"`https://otel.internal:4317` for gRPC.", map[string]schema.Attribute{
-			"protocol": schema.StringAttribute{
-				Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(otlp.Protocols())...)},
-				MarkdownDescription: "`http` (binary protobuf, to the path `/v1/logs`) or `grpc`. Default `http`.",
-			},
-			"headers": schema.MapAttribute{
-				Optional: true, Sensitive: true, ElementType: types.StringType,
-				MarkdownDescription: "Headers to add to each request, for collectors that want a key in a header of their own.",
-			},
-		})),
-		open: openAuditOTLP,
+		attributes: withHTTP("Base URL of the collector: `https://otel.internal:4318`, or `https://otel.internal:4317` for gRPC.",
+			bearerToken, map[string]schema.Attribute{
+				"protocol": schema.StringAttribute{
+					Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(otlp.Protocols())...)},
+					MarkdownDescription: "`http` (binary protobuf, to the path `/v1/logs`) or `grpc`. Default `http`.",
+				},
+				"headers": schema.MapAttribute{
+					Optional: true, Sensitive: true, ElementType: types.StringType,
+					MarkdownDescription: "Headers to add to each request, for collectors that want a key in a header of their own.",
+				},
+			}),
+		open: openHTTP(openAuditOTLP),
 	}
 }
 
-func openAuditOTLP(ctx context.Context, b *blockReader, version ocsf.Version) audit.Sink {
-	var m auditOTLPModel
-	b.decode(ctx, &m)
-	m.check(b)
+func openAuditOTLP(b *blockReader, m auditOTLPModel, version ocsf.Version) (audit.Sink, error) {
 	headers := make(map[string]secret.Value)
 	for name, text := range mapOfStrings(m.Headers) {
 		headers[name] = secret.New(text)
@@ -214,11 +206,10 @@ func openAuditOTLP(ctx context.Context, b *blockReader, version ocsf.Version) au
 	if protocol == "" {
 		protocol = otlp.Protocols()[0]
 	}
-	sink, err := otlp.New(otlp.Config{
+	return otlp.New(otlp.Config{
 		Endpoint: m.URL.ValueString(), Protocol: protocol, TLS: m.config(), AllowPlainHTTP: m.AllowPlainHTTP.ValueBool(),
 		Headers: headers, Version: version,
 	})
-	return finished(b, sink, err)
 }
 
 type auditSecurityEventsModel struct {
@@ -229,42 +220,37 @@ type auditSecurityEventsModel struct {
 	SigningKey     types.String `tfsdk:"signing_key"`
 	SigningKeyFile types.String `tfsdk:"signing_key_file"`
 	KeyID          types.String `tfsdk:"key_id"`
-	Token          types.String `tfsdk:"token"`
-	TokenFile      types.String `tfsdk:"token_file"`
 }
 
 func auditSecurityEventsKind() auditKind {
-	attributes := withHTTP("Push endpoint of the receiver.", map[string]schema.Attribute{
+	attributes := withHTTP("Push endpoint of the receiver.", bearerToken, map[string]schema.Attribute{
 		"issuer":   schema.StringAttribute{Required: true, MarkdownDescription: "Who issues the tokens (`iss`), as agreed with the receiver: a URL."},
 		"audience": schema.StringAttribute{Optional: true, MarkdownDescription: "Whom they are for (`aud`)."},
 		"key_id":   schema.StringAttribute{Optional: true, MarkdownDescription: "Id of the signing key in the receiver's key set (`kid`)."},
 	})
 	attributes = withSecret("signing_key", "Private key in PEM that signs the tokens: P-256 (ES256), or RSA of 2048 bits or more (RS256)", attributes)
-	attributes = withSecret("token", "Bearer token to send", attributes)
 	return auditKind{
 		name: "security_events",
 		description: "Pushes changes that have succeeded as security event tokens (RFC 8417, RFC 8935) with the types of CAEP and RISC. " +
 			"Activities that those have no form for are not sent.",
 		attributes: attributes,
 		filter:     securityevents.Filter(),
-		open: func(ctx context.Context, b *blockReader, _ ocsf.Version) audit.Sink {
-			var m auditSecurityEventsModel
-			b.decode(ctx, &m)
-			m.check(b)
-			key := b.requireSecret("signing_key", m.SigningKey, m.SigningKeyFile)
-			if key.IsZero() {
-				return nil
-			}
-			addErrorAt(b.diags, b.path.AtName("signing_key"), "Unusable signing key", securityevents.CheckKey(key))
-			if m.Issuer.ValueString() == "" {
-				b.fail("issuer", "Missing issuer", errors.New("issuer is empty: write the URL that the receiver knows you by"))
-			}
-			sink, err := securityevents.New(securityevents.Config{
-				URL: m.URL.ValueString(), TLS: m.config(), AllowPlainHTTP: m.AllowPlainHTTP.ValueBool(),
-				Token: b.secret("token", m.Token, m.TokenFile), Issuer: m.Issuer.ValueString(), Audience: m.Audience.ValueString(),
-				SigningKey: key, KeyID: m.KeyID.ValueString(),
-			})
-			return finished(b, sink, err)
-		},
+		open:       openHTTP(openAuditSecurityEvents),
 	}
+}
+
+func openAuditSecurityEvents(b *blockReader, m auditSecurityEventsModel, _ ocsf.Version) (audit.Sink, error) {
+	key := b.requireSecret("signing_key", m.SigningKey, m.SigningKeyFile)
+	if key.IsZero() {
+		return nil, errors.New("no signing key")
+	}
+	addErrorAt(b.diags, b.path.AtName("signing_key"), "Unusable signing key", securityevents.CheckKey(key))
+	if m.Issuer.ValueString() == "" {
+		b.fail("issuer", "Missing issuer", errors.New("issuer is empty: write the URL that the receiver knows you by"))
+	}
+	return securityevents.New(securityevents.Config{
+		URL: m.URL.ValueString(), TLS: m.config(), AllowPlainHTTP: m.AllowPlainHTTP.ValueBool(),
+		Token: b.secret("token", m.Token, m.TokenFile), Issuer: m.Issuer.ValueString(), Audience: m.Audience.ValueString(),
+		SigningKey: key, KeyID: m.KeyID.ValueString(),
+	})
 }
