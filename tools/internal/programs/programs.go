@@ -76,6 +76,14 @@ var (
 		Name: "golangci-lint", Version: "2.12.0", Dir: "tools/lint",
 		Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", File: "golangci-lint",
 	}
+	Govulncheck = Program{
+		Name: "govulncheck", Version: "1.9.0", Dir: "tools/vuln",
+		Package: "golang.org/x/vuln/cmd/govulncheck", File: "govulncheck",
+	}
+	CycloneDX = Program{
+		Name: "cyclonedx-gomod", Version: "1.10.0", Dir: "tools/sbom",
+		Package: "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod", File: "cyclonedx-gomod",
+	}
 	TFPluginDocs = Program{
 		Name: "tfplugindocs", Version: "0.25.0", Dir: "tools/generate/tfplugindocs",
 		Package: "github.com/hashicorp/terraform-plugin-docs/cmd/tfplugindocs", File: "tfplugindocs",
@@ -84,7 +92,9 @@ var (
 
 // All lists every program.
 func All() []Program {
-	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, GolangciLint, TFPluginDocs}
+	return []Program{
+		Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, GolangciLint, Govulncheck, CycloneDX, TFPluginDocs,
+	}
 }
 
 // Path returns the path of the built program. It builds it first if the cache does not have it, which takes seconds to
