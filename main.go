@@ -5,14 +5,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"log"
 	"os"
 	"time"
-
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit/check"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/provider"
@@ -28,10 +25,7 @@ func main() {
 	debug := flag.Bool("debug", false, "run so that a debugger can be attached (prints TF_REATTACH_PROVIDERS)")
 	flag.Parse()
 	server := provider.NewServer(version, time.Now, provider.Hooks{})
-	err := providerserver.Serve(context.Background(), server.Provider, providerserver.ServeOpts{
-		Address: "registry.terraform.io/nhi-labs/nhi",
-		Debug:   *debug,
-	})
+	err := server.Serve(*debug)
 	// Terraform has its answers, and ends the process two seconds from now.
 	if err := errors.Join(err, server.Close()); err != nil {
 		log.Fatal(err)

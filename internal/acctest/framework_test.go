@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
@@ -62,7 +61,9 @@ resource "nhi_grant" "this" {
 	account := tfjsonpath.New("accounts").AtMapKey("warehouse")
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: map[string]func() (tfprotov6.ProviderServer, error){
-			"nhi": providerserver.NewProtocol6WithError(provider.New("test", time.Now)()),
+			"nhi": func() (tfprotov6.ProviderServer, error) {
+				return provider.NewServer("test", time.Now, provider.Hooks{}).ProtocolServer(), nil
+			},
 		},
 		Steps: []resource.TestStep{
 			{

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 )
 
 // Journal is the evidence of one operation. It is safe for concurrent use.
@@ -122,7 +124,9 @@ func (j *Journal) send(ctx context.Context, e Event) []delivery {
 			errs[i] = q.deliver(ctx, e) // the last one, or the only one, here
 			break
 		}
-		wg.Go(func() { errs[i] = q.deliver(ctx, e) })
+		wg.Go(func() {
+			errs[i] = guard.Call(ctx, "the provider", func() error { return q.deliver(ctx, e) })
+		})
 	}
 	wg.Wait()
 	var failures []delivery
@@ -168,7 +172,9 @@ func (j *Journal) queue(sink string) *queue {
 func (j *Journal) Deliver(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, q := range j.all() {
-		wg.Go(func() { j.note(q, q.tryAll(ctx)) })
+		wg.Go(func() {
+			j.note(q, guard.Call(ctx, "the provider", func() error { return q.tryAll(ctx) }))
+		})
 	}
 	wg.Wait()
 }

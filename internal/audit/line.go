@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 )
 
 // effort bounds what is done to deliver one event.
@@ -41,7 +43,7 @@ func (l *line) deliver(ctx context.Context, e Event) error {
 	defer cancel()
 	pause := l.effort.pause
 	for attempt := 1; ; attempt++ {
-		err := guarded(func() error { return l.Sink.Deliver(ctx, e) })
+		err := guard.Call(ctx, "the sink", func() error { return l.Sink.Deliver(ctx, e) }) // evidence must not undo what it is of
 		if err == nil {
 			l.settle(nil)
 			return nil
@@ -87,16 +89,6 @@ func (l *line) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.failure = nil
-}
-
-// guarded turns a panic of a sink into an error: evidence must not undo what it is evidence of.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the sink panicked; please report this: %v", r)
-		}
-	}()
-	return f()
 }
 
 // sleep returns false if ctx ended first.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 )
 
 // Trail is the way of all events of one run to the configured sinks. It is safe for concurrent use.
@@ -85,7 +87,12 @@ func (t *Trail) Close(ctx context.Context) ([]string, error) {
 	var lost []string
 	for _, j := range open {
 		done := make(chan Left, 1)
-		go func() { done <- j.Close(ctx) }()
+		go func() {
+			_ = guard.Call(ctx, "the provider", func() error { // After a panic, ctx ends the wait.
+				done <- j.Close(ctx)
+				return nil
+			})
+		}()
 		select {
 		case left := <-done:
 			lost = append(lost, left.Waiting...)
@@ -95,7 +102,7 @@ func (t *Trail) Close(ctx context.Context) ([]string, error) {
 	}
 	var errs []error
 	for _, l := range t.lines {
-		errs = append(errs, guarded(l.Sink.Close))
+		errs = append(errs, guard.Call(ctx, "the sink", l.Sink.Close))
 	}
 	return lost, errors.Join(errs...)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"strings"
 	"time"
 	"unicode"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 )
 
 const (
@@ -47,25 +47,20 @@ type handler func(ctx context.Context) error
 // interfaces of what it wraps.
 type interceptor func(c call, next handler) handler
 
-// call sends one driver call through the chain; the first interceptor is outermost.
+// call sends one driver call through the chain; the first interceptor is outermost. A panic, of the driver or of an
+// interceptor, is an error to the next one outside, so that what was begun is evidenced, and finished or taken back, like
+// after any other failure.
 func (p *Platform) call(ctx context.Context, c call, f handler) error {
-	f = recovered(f)
+	f = recovered("the driver", f)
 	for i := len(p.chain) - 1; i >= 0; i-- {
-		f = p.chain[i](c, f)
+		f = recovered("the provider", p.chain[i](c, f))
 	}
 	return f(ctx)
 }
 
-// recovered turns a panic of a driver into an error, so that what was begun is finished or taken back like after any
-// other failure.
-func recovered(f handler) handler {
-	return func(ctx context.Context) (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("the driver panicked; please report this: %v\n%s", r, debug.Stack())
-			}
-		}()
-		return f(ctx)
+func recovered(who string, f handler) handler {
+	return func(ctx context.Context) error {
+		return guard.Call(ctx, who, func() error { return f(ctx) })
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -72,11 +73,14 @@ func (c *Conn) holdersSingly(ctx context.Context, wanted func(nhi.Entitlement) b
 			limit <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-limit }()
-				if !c.Explains() {
-					all[i] = directly(a)
-					return
-				}
-				all[i], failures[i] = c.Explain(ctx, a.Ref)
+				failures[i] = guard.Call(ctx, "the provider", func() (err error) {
+					if !c.Explains() {
+						all[i] = directly(a)
+						return nil
+					}
+					all[i], err = c.Explain(ctx, a.Ref)
+					return err
+				})
 			})
 		}
 		wg.Wait()

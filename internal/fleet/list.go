@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -105,7 +106,12 @@ func (c *Conn) readMany(ctx context.Context, refs []nhi.Ref) ([]nhi.Account, err
 	found, failures := make([]nhi.Account, len(refs)), make([]error, len(refs))
 	var wg sync.WaitGroup
 	for i, ref := range refs {
-		wg.Go(func() { found[i], failures[i] = c.ReadNow(ctx, ref) })
+		wg.Go(func() {
+			failures[i] = guard.Call(ctx, "the provider", func() (err error) {
+				found[i], err = c.ReadNow(ctx, ref)
+				return err
+			})
+		})
 	}
 	wg.Wait()
 	var accounts []nhi.Account

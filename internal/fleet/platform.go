@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
@@ -148,7 +149,7 @@ func (p *Platform) close() error {
 	if p.driver == nil {
 		return nil
 	}
-	if err := p.driver.Close(); err != nil {
+	if err := guard.Call(context.Background(), "the driver", p.driver.Close); err != nil {
 		return errors.New(p.redactor.Redact(fmt.Sprintf("platform %q: close: %v", p.Name(), err)))
 	}
 	return nil

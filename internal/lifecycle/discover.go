@@ -68,7 +68,7 @@ func Discover(ctx context.Context, f *fleet.Fleet, s Search, found func(Discover
 	platforms = slices.Compact(slices.Sorted(slices.Values(platforms)))
 	j := newJoin(f, s)
 	if len(platforms) == 1 {
-		return each(map[string]struct{}{platforms[0]: {}}, func(platform string, _ struct{}) error {
+		return each(ctx, map[string]struct{}{platforms[0]: {}}, func(platform string, _ struct{}) error {
 			return readAccounts(ctx, f, platform, func(a located) bool { return j.alone(a, found) })
 		})
 	}
@@ -76,7 +76,7 @@ func Discover(ctx context.Context, f *fleet.Fleet, s Search, found func(Discover
 	for _, platform := range platforms {
 		work[platform] = struct{}{}
 	}
-	problems := each(work, func(platform string, _ struct{}) error {
+	problems := each(ctx, work, func(platform string, _ struct{}) error {
 		var all []located
 		err := readAccounts(ctx, f, platform, func(a located) bool {
 			all = append(all, a)

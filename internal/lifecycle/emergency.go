@@ -88,7 +88,7 @@ func (e Emergency) each(ctx context.Context, f *fleet.Fleet, tell Tell, act func
 		work[platform] = e.AccountNames[platform]
 	}
 	count := newCollected[int]()
-	problems := each(work, func(platform, name string) error {
+	problems := each(ctx, work, func(platform, name string) error {
 		conn, err := connect(ctx, f, platform, "")
 		if err != nil {
 			return err

@@ -92,7 +92,7 @@ type GrantObservation struct {
 func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitlements, targets map[string]string) (GrantObservation, Problems) {
 	visible, pending := newCollected[[]nhi.Entitlement](), newCollected[[]string]()
 	ids, answered := newCollected[string](), newCollected[string]()
-	problems := each(recorded, func(platform string, before []nhi.Entitlement) error {
+	problems := each(ctx, recorded, func(platform string, before []nhi.Entitlement) error {
 		if f.Retired(platform) {
 			return nil
 		}
@@ -141,7 +141,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 		added []nhi.Entitlement
 	}
 	done, seen := newCollected[addition](), newCollected[string]()
-	problems = each(g.Declared, func(platform string, declared []nhi.Entitlement) error {
+	problems = each(ctx, g.Declared, func(platform string, declared []nhi.Entitlement) error {
 		conn, err := connect(ctx, f, platform, "")
 		if err != nil {
 			return err
@@ -166,7 +166,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 	}
 	ctx = context.WithoutCancel(ctx)
 	left := newCollected[[]nhi.Entitlement]()
-	undone := each(done.m, func(platform string, a addition) error {
+	undone := each(ctx, done.m, func(platform string, a addition) error {
 		err := a.conn.Do(ctx, a.ref, reconcile.Step{Kind: reconcile.StepRevoke, Entitlements: a.added})
 		if err != nil {
 			left.set(platform, a.added)
@@ -205,7 +205,7 @@ func UpdateGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlement
 	}
 	maps.Copy(work, shown)
 	now := collectedFrom(shown)
-	problems := each(work, func(platform string, before []nhi.Entitlement) error {
+	problems := each(ctx, work, func(platform string, before []nhi.Entitlement) error {
 		declared, isDeclared := g.Declared[platform]
 		_, recorded := shown[platform]
 		if err := g.update(ctx, f, platform, before, recorded, targets[platform], now); err != nil {

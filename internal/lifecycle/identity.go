@@ -69,7 +69,7 @@ type Observation struct {
 // and not yet written to. An account that another stack has marked, or that was renamed on its platform, is a problem.
 func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[string]Record, markKnown bool) (Observation, Problems) {
 	records, accounts, pending := newCollected[Record](), newCollected[nhi.Account](), newCollected[[]string]()
-	problems := each(recorded, func(platform string, r Record) error {
+	problems := each(ctx, recorded, func(platform string, r Record) error {
 		if f.Retired(platform) {
 			return nil
 		}
@@ -142,7 +142,7 @@ func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, acc
 // records returned are then those of accounts that could not be taken back, and every problem is named.
 func CreateIdentity(ctx context.Context, f *fleet.Fleet, id Identity) (map[string]Record, Problems) {
 	done := newCollected[*establishment]()
-	problems := each(id.Accounts, func(platform string, account Account) error {
+	problems := each(ctx, id.Accounts, func(platform string, account Account) error {
 		e, err := establish(ctx, f, id, platform, account, Record{})
 		if e != nil {
 			done.set(platform, e)
@@ -158,7 +158,7 @@ func CreateIdentity(ctx context.Context, f *fleet.Fleet, id Identity) (map[strin
 	}
 	// Taking back goes on after an interrupt: half a creation is what must not stay.
 	ctx = context.WithoutCancel(ctx)
-	undone := each(done.m, func(platform string, e *establishment) error {
+	undone := each(ctx, done.m, func(platform string, e *establishment) error {
 		err := e.undo(ctx)
 		if err == nil || !e.made {
 			// What somebody else made is never left in a state from which the next apply would delete it. If it could not
@@ -184,7 +184,7 @@ func UpdateIdentity(ctx context.Context, f *fleet.Fleet, id Identity, recorded m
 		platforms[platform] = struct{}{}
 	}
 	now := collectedFrom(recorded)
-	problems := each(platforms, func(platform string, _ struct{}) error {
+	problems := each(ctx, platforms, func(platform string, _ struct{}) error {
 		account, declared := id.Accounts[platform]
 		before, exists := recorded[platform]
 		if exists && (!declared || before.Name != account.Name) {
@@ -214,7 +214,7 @@ func UpdateIdentity(ctx context.Context, f *fleet.Fleet, id Identity, recorded m
 // still there to be removed; suspended ones are not among them.
 func DeleteIdentity(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[string]Record, suspendOnly bool) (map[string]Record, Problems) {
 	now := collectedFrom(recorded)
-	problems := each(recorded, func(platform string, r Record) error {
+	problems := each(ctx, recorded, func(platform string, r Record) error {
 		left, err := deprovision(ctx, f, id, platform, r, suspendOnly)
 		if left != nil {
 			now.set(platform, *left)
@@ -240,7 +240,7 @@ func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[stri
 	}
 	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
 	found, accounts := newCollected[Record](), newCollected[nhi.Account]()
-	problems := each(platforms, func(platform, name string) error {
+	problems := each(ctx, platforms, func(platform, name string) error {
 		if len(names) > 0 && name == "" {
 			return nil // the import names its platforms: only those
 		}

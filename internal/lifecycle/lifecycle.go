@@ -8,15 +8,14 @@ package lifecycle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 )
@@ -50,7 +49,7 @@ func (p Problems) Platforms() []string {
 
 // each runs f for every platform at the same time and collects the errors. A panic in f is the problem of its platform
 // alone.
-func each[V any](work map[string]V, f func(platform string, v V) error) Problems {
+func each[V any](ctx context.Context, work map[string]V, f func(platform string, v V) error) Problems {
 	var (
 		mu       sync.Mutex
 		problems Problems
@@ -58,7 +57,7 @@ func each[V any](work map[string]V, f func(platform string, v V) error) Problems
 	)
 	for platform, v := range work {
 		wg.Go(func() {
-			if err := guarded(func() error { return f(platform, v) }); err != nil {
+			if err := guard.Call(ctx, "the provider", func() error { return f(platform, v) }); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				problems = append(problems, Problem{platform, err})
@@ -68,15 +67,6 @@ func each[V any](work map[string]V, f func(platform string, v V) error) Problems
 	wg.Wait()
 	slices.SortStableFunc(problems, func(a, b Problem) int { return strings.Compare(a.Platform, b.Platform) })
 	return problems
-}
-
-func guarded(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the provider panicked; please report this: %v\n%s", r, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 // collected is a map that parallel work fills.

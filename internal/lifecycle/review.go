@@ -50,7 +50,7 @@ func Look(ctx context.Context, f *fleet.Fleet, platform, account string) (Found,
 // platform cannot be read, nothing is returned but the problems.
 func Inventory(ctx context.Context, f *fleet.Fleet, s Search) ([]Found, Problems) {
 	j := newJoin(f, s)
-	return gather(f, s.Platforms, func(platform string) ([]Found, error) {
+	return gather(ctx, f, s.Platforms, func(platform string) ([]Found, error) {
 		var found []Found
 		err := readAccounts(ctx, f, platform, func(a located) bool {
 			if j.matches(a) {
@@ -84,7 +84,7 @@ type Review struct {
 
 // ExplainAccount tells everything that one account holds, whoever made it.
 func ExplainAccount(ctx context.Context, f *fleet.Fleet, platform, account string) (Review, Problems) {
-	return review(f, []string{platform}, func(name string) (*fleet.Conn, []driver.Explained, error) {
+	return review(ctx, f, []string{platform}, func(name string) (*fleet.Conn, []driver.Explained, error) {
 		return explained(ctx, f, name, account, func(nhi.Account) (bool, error) { return true, nil })
 	})
 }
@@ -94,7 +94,7 @@ func ExplainAccount(ctx context.Context, f *fleet.Fleet, platform, account strin
 // identity's. No platforms are all of them.
 func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accountNames map[string]string, platforms []string) (Review, Problems) {
 	owner := Grant{Identity: identity, AccountNames: accountNames}
-	return review(f, platforms, func(platform string) (*fleet.Conn, []driver.Explained, error) {
+	return review(ctx, f, platforms, func(platform string) (*fleet.Conn, []driver.Explained, error) {
 		_, named := accountNames[platform]
 		conn, found, err := explained(ctx, f, platform, owner.AccountName(platform), func(a nhi.Account) (bool, error) {
 			err := reconcile.CheckOwner(platform, a, owner.mark(f), "", false)
@@ -144,7 +144,7 @@ func Holders(ctx context.Context, f *fleet.Fleet, platforms, entitlements []stri
 	if len(able) == 0 {
 		return Review{}, nil, nil
 	}
-	r, problems := review(f, able, func(platform string) (*fleet.Conn, []driver.Explained, error) {
+	r, problems := review(ctx, f, able, func(platform string) (*fleet.Conn, []driver.Explained, error) {
 		conn, err := connect(ctx, f, platform, "")
 		if err != nil {
 			return nil, nil, err
@@ -190,9 +190,9 @@ func orAll(f *fleet.Fleet, platforms []string) []string {
 }
 
 // review puts together what accounts of platforms hold, by platform, account and holding.
-func review(f *fleet.Fleet, platforms []string, read func(platform string) (*fleet.Conn, []driver.Explained, error)) (Review, Problems) {
+func review(ctx context.Context, f *fleet.Fleet, platforms []string, read func(platform string) (*fleet.Conn, []driver.Explained, error)) (Review, Problems) {
 	directOnly := newCollected[bool]()
-	held, problems := gather(f, platforms, func(platform string) ([]Held, error) {
+	held, problems := gather(ctx, f, platforms, func(platform string) ([]Held, error) {
 		conn, found, err := read(platform)
 		if err != nil {
 			return nil, err
@@ -220,12 +220,12 @@ func review(f *fleet.Fleet, platforms []string, read func(platform string) (*fle
 
 // gather reads platforms at the same time (none: all of them) and returns what was found, ordered by platform. If one
 // cannot be read, what is there is not known, so nothing is returned.
-func gather[T any](f *fleet.Fleet, platforms []string, read func(platform string) ([]T, error)) ([]T, Problems) {
+func gather[T any](ctx context.Context, f *fleet.Fleet, platforms []string, read func(platform string) ([]T, error)) ([]T, Problems) {
 	names, work, found := orAll(f, platforms), make(map[string]struct{}), newCollected[[]T]()
 	for _, name := range names {
 		work[name] = struct{}{}
 	}
-	problems := each(work, func(platform string, _ struct{}) error {
+	problems := each(ctx, work, func(platform string, _ struct{}) error {
 		some, err := read(platform)
 		found.set(platform, some)
 		return err

@@ -40,7 +40,7 @@ func (d *accountData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 
 // Read implements datasource.DataSource.
 func (d *accountData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m accountView
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {
@@ -121,7 +121,7 @@ func capabilityNames() []string {
 
 // Read implements datasource.DataSource.
 func (d *platformData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m platformModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {

@@ -82,7 +82,7 @@ func (d *accountsData) Schema(_ context.Context, _ datasource.SchemaRequest, res
 
 // Read implements datasource.DataSource.
 func (d *accountsData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m accountsModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {
@@ -142,7 +142,7 @@ func (d *orphansData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 
 // Read implements datasource.DataSource.
 func (d *orphansData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m orphansModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {

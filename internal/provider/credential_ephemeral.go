@@ -70,7 +70,7 @@ func (e *credentialEphemeral) Schema(_ context.Context, _ ephemeral.SchemaReques
 
 // Open reads the secret.
 func (e *credentialEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m credentialModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {

@@ -116,7 +116,7 @@ func (d *entitlementsData) ConfigValidators(context.Context) []datasource.Config
 
 // Read implements datasource.DataSource.
 func (d *entitlementsData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m entitlementsModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {
@@ -203,7 +203,7 @@ func (d *holdersData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 
 // Read implements datasource.DataSource.
 func (d *holdersData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m holdersModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {

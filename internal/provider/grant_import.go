@@ -16,7 +16,7 @@ import (
 
 // ImportState reads everything that the identity's accounts hold. It changes nothing on any platform.
 func (r *grantResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	target := readImportTarget(ctx, req, "identity", &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return

@@ -22,7 +22,7 @@ import (
 // ModifyPlan checks every entitlement against its platform's grammar, refuses two exclusive grants on one account, and
 // makes the plan exact.
 func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	if r.data == nil {
 		return
 	}

@@ -150,7 +150,7 @@ func identityNameChanged(_ context.Context, req planmodifier.ObjectRequest, resp
 }
 
 func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var plan grantModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	grant := plan.wish(r.data, &resp.Diagnostics)
@@ -177,7 +177,7 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 }
 
 func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var state grantModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	grant := state.wish(r.data, &resp.Diagnostics)
@@ -206,7 +206,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 }
 
 func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var plan, state grantModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -237,7 +237,7 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 }
 
 func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var state grantModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	grant, shown := state.wish(r.data, &resp.Diagnostics), state.recorded(r.data, &resp.Diagnostics)

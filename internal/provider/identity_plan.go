@@ -49,7 +49,7 @@ func (r *identityResource) ValidateConfig(ctx context.Context, req resource.Vali
 // ModifyPlan makes the plan exact, and refuses what could not be applied before anything is changed. It asks a platform
 // only about accounts that state does not know.
 func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	if r.data == nil {
 		return
 	}

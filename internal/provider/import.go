@@ -138,7 +138,7 @@ func accountTexts(records map[string]lifecycle.Record) types.List {
 
 // ImportState finds the identity's accounts. It changes nothing on any platform.
 func (r *identityResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	target := readImportTarget(ctx, req, "name", &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return

@@ -66,7 +66,7 @@ func (a *rotateAction) Schema(_ context.Context, _ action.SchemaRequest, resp *a
 
 // Invoke implements action.Action.
 func (a *rotateAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m rotateModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	r, places := m.wish(a.data, &resp.Diagnostics)

@@ -70,7 +70,7 @@ func checkSecretPath(text string) error {
 
 // ModifyPlan refuses what could not be applied, says what is due, and makes the plan exact.
 func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	if r.data == nil {
 		return
 	}

@@ -202,7 +202,7 @@ func placeholderList() string {
 }
 
 func (r *rotationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var plan rotationModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	wish := plan.wish(&resp.Diagnostics)
@@ -227,7 +227,7 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 }
 
 func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var state rotationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	wish := state.wish(&resp.Diagnostics)
@@ -261,7 +261,7 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 }
 
 func (r *rotationResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var plan, state rotationModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -292,7 +292,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 }
 
 func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var state rotationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	wish := state.wish(&resp.Diagnostics)

@@ -10,15 +10,19 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 )
 
 // Hooks let tests look at what the provider does.
 type Hooks struct {
 	// Change, if set, is told of every change on a platform, as soon as it was made.
 	Change fleet.Watch
+	// Call, if set, is told of every call of Terraform by its name in the protocol, before it is served.
+	Call func(name string)
 	// Sink, if set, may replace a configured audit sink.
 	Sink func(audit.NamedSink) audit.NamedSink
 }
@@ -38,8 +42,17 @@ func NewServer(version string, now func() time.Time, hooks Hooks) *Server {
 	return &Server{version: version, now: now, hooks: hooks}
 }
 
-// Provider makes a provider, as providerserver wants it.
+// Provider makes a provider for those that want the framework's.
 func (s *Server) Provider() provider.Provider { return &nhiProvider{server: s} }
+
+// Serve serves Terraform until it has no more calls. With debug, a debugger can be attached meanwhile.
+func (s *Server) Serve(debug bool) error {
+	var options []tf6server.ServeOpt
+	if debug {
+		options = append(options, tf6server.WithManagedDebug())
+	}
+	return tf6server.Serve("registry.terraform.io/nhi-labs/nhi", s.ProtocolServer, options...)
+}
 
 func (s *Server) register(data *providerData) {
 	s.mu.Lock()
@@ -63,7 +76,7 @@ func (s *Server) Close() error {
 	go func() {
 		var errs []error
 		for _, data := range opened {
-			errs = append(errs, data.close(ctx))
+			errs = append(errs, guard.Call(ctx, "the provider", func() error { return data.close(ctx) }))
 		}
 		done <- errors.Join(errs...)
 	}()

@@ -69,7 +69,7 @@ func (a *emergencyAction) Schema(_ context.Context, _ action.SchemaRequest, resp
 
 // Invoke implements action.Action.
 func (a *emergencyAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m emergencyModel
 	e := m.read(ctx, req, a.data, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {

@@ -90,7 +90,7 @@ func (e *tokenEphemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, re
 
 // Open mints the token.
 func (e *tokenEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	var m tokenModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if resp.Diagnostics.HasError() {
@@ -177,7 +177,7 @@ func (m tokenModel) answer(ctx context.Context, op audit.Operation, token lifecy
 
 // Close revokes the token.
 func (e *tokenEphemeral) Close(ctx context.Context, req ephemeral.CloseRequest, resp *ephemeral.CloseResponse) {
-	defer guard(&resp.Diagnostics)
+	defer recovered(ctx, &resp.Diagnostics)
 	private, diags := req.Private.GetKey(ctx, openTokenKey)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() || private == nil {

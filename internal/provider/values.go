@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -69,16 +68,6 @@ func mapOfStrings(m types.Map) map[string]string {
 func addErrorAt(diags *diag.Diagnostics, at path.Path, summary string, err error) {
 	if err != nil {
 		diags.AddAttributeError(at, summary, err.Error())
-	}
-}
-
-// guard turns a panic into a diagnostic: the framework does not, and a panic would lose the state of every resource in
-// flight. Use it with defer.
-func guard(diags *diag.Diagnostics) {
-	if r := recover(); r != nil {
-		diags.AddError("The provider panicked",
-			fmt.Sprintf("This is a bug; please report it with the following text. What was changed until here is found by the next run.\n\n%v\n%s",
-				r, debug.Stack()))
 	}
 }
 

@@ -3,13 +3,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"log"
 	"os"
 	"time"
-
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/provider"
 )
@@ -21,8 +18,7 @@ func main() {
 	}
 	now := func() time.Time { return time.Now().Add(later) }
 	server := provider.NewServer("test", now, provider.Hooks{})
-	err = providerserver.Serve(context.Background(), server.Provider,
-		providerserver.ServeOpts{Address: "registry.terraform.io/nhi-labs/nhi"})
+	err = server.Serve(false)
 	if err := errors.Join(err, server.Close()); err != nil {
 		log.Fatal(err)
 	}

@@ -5,6 +5,7 @@
 //   - NHI_ACC_KILL names a file with the number of changes that it may make. The file is counted down, so that processes
 //     of one run count together; at 0 the process is gone before anything else happens. With NHI_ACC_KILL_AUDIT the
 //     beginning and the end of each delivery of an audit event count as well.
+//   - NHI_ACC_PANIC is a call of Terraform's protocol that panics.
 //   - NHI_ACC_CHANGES names a file that gets a line for each change that a platform has accepted.
 //   - NHI_ACC_SINK names a file that says how the audit sinks behave: see faulty.
 package main
@@ -19,8 +20,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/provider"
@@ -41,13 +40,17 @@ func main() {
 			record(change)
 			c.step()
 		},
+		Call: func(name string) {
+			if name == os.Getenv("NHI_ACC_PANIC") {
+				panic("as the test wants it")
+			}
+		},
 		Sink: func(s audit.NamedSink) audit.NamedSink {
 			s.Sink = faulty{s.Sink, c}
 			return s
 		},
 	})
-	err = providerserver.Serve(context.Background(), server.Provider,
-		providerserver.ServeOpts{Address: "registry.terraform.io/nhi-labs/nhi"})
+	err = server.Serve(false)
 	if err := errors.Join(err, server.Close()); err != nil {
 		log.Fatal(err)
 	}

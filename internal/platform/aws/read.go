@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -380,7 +381,11 @@ func together[T any](ctx context.Context, items []T, read func(context.Context, 
 		wg.Go(func() {
 			turn <- struct{}{}
 			defer func() { <-turn }()
-			if accounts[i], errs[i] = read(ctx, item); errs[i] != nil && !isAbsent(errs[i]) {
+			errs[i] = guard.Call(ctx, "the driver", func() (err error) {
+				accounts[i], err = read(ctx, item)
+				return err
+			})
+			if errs[i] != nil && !isAbsent(errs[i]) {
 				cancel()
 			}
 		})

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/rest"
 )
@@ -42,16 +43,18 @@ func (d *Driver) scan(ctx context.Context) (roleMap, error) {
 	work.SetLimit(scanners)
 	for _, p := range projects {
 		work.Go(func() error {
-			roles, err := d.projectRoles(ctx, p.Key)
-			if err != nil {
-				return d.gone(err) // Deleted since it was listed.
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, r := range roles {
-				found.add(nhi.Entitlement{Type: typeProject, Target: p.Key, Permission: r.Name}, r.Actors)
-			}
-			return nil
+			return guard.Call(ctx, "the driver", func() error {
+				roles, err := d.projectRoles(ctx, p.Key)
+				if err != nil {
+					return d.gone(err) // Deleted since it was listed.
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, r := range roles {
+					found.add(nhi.Entitlement{Type: typeProject, Target: p.Key, Permission: r.Name}, r.Actors)
+				}
+				return nil
+			})
 		})
 	}
 	return found, work.Wait()
@@ -136,7 +139,10 @@ func (b *batch) join(ctx context.Context, do func(context.Context) (roleMap, err
 // run runs a scan, and then those that were asked for meanwhile.
 func (b *batch) run(s *sharedScan, do func(context.Context) (roleMap, error)) {
 	for s != nil {
-		s.roles, s.err = do(s.ctx)
+		s.err = guard.Call(s.ctx, "the driver", func() (err error) {
+			s.roles, err = do(s.ctx)
+			return err
+		})
 		close(s.done)
 		b.mu.Lock()
 		s, b.next = b.next, nil

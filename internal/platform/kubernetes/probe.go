@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 )
 
 // systemNamespace is in every cluster from its beginning; its UID is the cluster's.
@@ -92,7 +93,10 @@ func (d *kubernetesDriver) shortcomings(ctx context.Context, target *driver.Targ
 		wg.Go(func() {
 			turn <- struct{}{}
 			defer func() { <-turn }()
-			allowed[i], errs[i] = d.may(ctx, q.need, q.scope, q.verb)
+			errs[i] = guard.Call(ctx, "the driver", func() (err error) {
+				allowed[i], err = d.may(ctx, q.need, q.scope, q.verb)
+				return err
+			})
 		})
 	}
 	wg.Wait()

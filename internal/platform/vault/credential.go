@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
@@ -166,7 +167,7 @@ func (d *vaultDriver) EndSessions(ctx context.Context, ref nhi.Ref) error {
 	if err != nil {
 		return err
 	}
-	return each(all.Keys, func(accessor string) error { return d.endSession(ctx, accessor, f.entity.ID) })
+	return each(ctx, all.Keys, func(accessor string) error { return d.endSession(ctx, accessor, f.entity.ID) })
 }
 
 func (d *vaultDriver) endSession(ctx context.Context, accessor, entityID string) error {
@@ -184,7 +185,7 @@ func (d *vaultDriver) endSession(ctx context.Context, accessor, entityID string)
 }
 
 // each calls work for every item, some at a time, stops taking new ones after an error, and returns the errors.
-func each(items []string, work func(string) error) error {
+func each(ctx context.Context, items []string, work func(string) error) error {
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
@@ -195,7 +196,7 @@ func each(items []string, work func(string) error) error {
 	for range min(lookups, len(items)) {
 		wg.Go(func() {
 			for item := range next {
-				if err := work(item); err != nil {
+				if err := guard.Call(ctx, "the driver", func() error { return work(item) }); err != nil {
 					mu.Lock()
 					errs = append(errs, err)
 					mu.Unlock()
