@@ -22,16 +22,20 @@ func TestParse(t *testing.T) {
 }
 
 func TestConfiguration(t *testing.T) {
+	at := &site{}
+	for _, name := range platformNames {
+		at.scim(name, "http://127.0.0.1/scim", token, nil)
+	}
 	for shape, want := range map[string]string{"count": "nhi_identity.svc[count.index]", "for_each": "nhi_identity.svc[each.key]"} {
-		text, err := scene{n: 2, shape: shape}.configuration("")
-		if err != nil {
-			t.Fatal(err)
+		texts, err := scene{n: 2, shape: shape}.configurations(at)
+		if err != nil || len(texts) != 1 {
+			t.Fatal(texts, err)
 		}
-		if !strings.Contains(text, want) || strings.Count(text, "account {") != len(platformNames) {
+		if text := texts[0]; !strings.Contains(text, want) || strings.Count(text, "account {") != len(platformNames) {
 			t.Errorf("%s:\n%s", shape, text)
 		}
 	}
-	if _, err := (scene{n: 2, shape: "blocks"}).configuration(""); err == nil {
+	if _, err := (scene{n: 2, shape: "rings"}).configurations(at); err == nil {
 		t.Error("an unknown shape gives no error")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,19 +19,24 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/tools/internal/programs"
 )
 
-// The providers that are compared, each built from the package of its name.
+// The providers that are compared.
 const (
+	// subject and baseline are built from the packages of their names.
 	subject  = "nhi"
 	baseline = "noop"
+	// peer is the provider that PostgreSQL users run today.
+	peer = "peer"
 )
 
 // lab holds what all measurements share.
 type lab struct {
 	options
 	dir string
+	// peerDir is where the peer is, once it was looked for.
+	peerDir string
 }
 
-// newLab finds the CLI and builds both providers.
+// newLab finds the CLI and builds the providers.
 func newLab(ctx context.Context, dir string, o options) (*lab, error) {
 	root, err := testenv.Root()
 	if err != nil {
@@ -70,65 +76,68 @@ func findCLI(ctx context.Context) (string, error) {
 type step struct {
 	name string
 	args []string
+	// backwards goes through the states in the opposite order.
+	backwards bool
+	// repeat are the arguments of a further attempt, nil if there is none.
+	repeat []string
 }
 
-var steps = []step{
-	{"plan (create)", []string{"plan", "-no-color", "-input=false", "-out=saved"}},
-	{"apply", []string{"apply", "-no-color", "-input=false", "saved"}},
-	{"plan (no-op)", []string{"plan", "-no-color", "-input=false", "-detailed-exitcode"}},
-	{"destroy", []string{"destroy", "-no-color", "-input=false", "-auto-approve"}},
-}
+const (
+	planCreate = "plan (create)"
+	apply      = "apply"
+	planNoop   = "plan (no-op)"
+	refresh    = "refresh"
+	destroy    = "destroy"
+)
 
-// cost is what one command used.
-type cost struct {
-	// Wall is the time that passed, CPU that of the CLI and its providers, Provider that of the providers alone.
-	Wall, CPU, Provider time.Duration
-	// LargestKB is the peak memory of the largest process, ProviderKB that of the largest provider.
-	LargestKB, ProviderKB int64
+func steps() []step {
+	again := []string{"apply", "-no-color", "-input=false", "-auto-approve"}
+	return []step{
+		{name: planCreate, args: []string{"plan", "-no-color", "-input=false", "-out=saved"}},
+		{name: apply, args: []string{"apply", "-no-color", "-input=false", "saved"}, repeat: again},
+		{name: planNoop, args: []string{"plan", "-no-color", "-input=false", "-detailed-exitcode"}},
+		{name: refresh, args: []string{"plan", "-no-color", "-input=false", "-refresh-only"}},
+		{name: destroy, args: append(again, "-destroy"), backwards: true, repeat: append(again, "-destroy")},
+	}
 }
 
 // compare measures a scene with both providers by turns.
 func (l *lab) compare(ctx context.Context, s scene) (table, error) {
-	pair := [2]string{baseline, subject}
-	scenes := [2]scene{s, s}
+	pair := []contender{{s, l.against}, {s, subject}}
 	if l.audit > 0 {
-		pair[0], scenes[1].audited = subject, true
+		pair[0].provider, pair[1].audited = subject, true
 	}
-	var costs [2][][]cost // by the one that is measured, then round, then step
-	for range l.rounds {
-		for i, provider := range pair {
-			round, err := l.measure(ctx, scenes[i], provider)
-			if err != nil {
-				return nil, fmt.Errorf("%d × %s with the provider %s: %w", s.n, s.shape, provider, err)
-			}
-			costs[i] = append(costs[i], round)
-		}
+	costs, err := l.byTurns(ctx, pair)
+	if err != nil {
+		return nil, err
 	}
 	var rows table
-	for i, step := range steps {
-		rows = append(rows, row{scene: s, step: step.name, baseline: median(costs[0], i), subject: median(costs[1], i)})
+	for i := range costs[0] {
+		rows = append(rows, row{scene: s, baseline: costs[0][i], subject: costs[1][i]})
 	}
 	return rows, nil
 }
 
-// median is taken of each figure by itself.
-func median(rounds [][]cost, step int) cost {
-	return cost{
-		Wall:       middle(rounds, func(r []cost) time.Duration { return r[step].Wall }),
-		CPU:        middle(rounds, func(r []cost) time.Duration { return r[step].CPU }),
-		Provider:   middle(rounds, func(r []cost) time.Duration { return r[step].Provider }),
-		LargestKB:  middle(rounds, func(r []cost) int64 { return r[step].LargestKB }),
-		ProviderKB: middle(rounds, func(r []cost) int64 { return r[step].ProviderKB }),
+// byTurns measures the contenders one after the other, again and again, so that whatever else the machine does falls on
+// all. It returns the medians, by contender and step.
+func (l *lab) byTurns(ctx context.Context, all []contender) ([][]cost, error) {
+	rounds := make([][][]cost, len(all))
+	for range l.rounds {
+		for i, c := range all {
+			round, err := l.measure(ctx, c.scene, c.provider)
+			if err != nil {
+				return nil, fmt.Errorf("%s with the provider %s: %w", c.scene, c.provider, err)
+			}
+			rounds[i] = append(rounds[i], round)
+		}
 	}
-}
-
-func middle[T time.Duration | int64](rounds [][]cost, figure func([]cost) T) T {
-	var figures []T
-	for _, round := range rounds {
-		figures = append(figures, figure(round))
+	out := make([][]cost, len(all))
+	for i := range all {
+		for step := range rounds[i][0] {
+			out[i] = append(out[i], median(rounds[i], step))
+		}
 	}
-	slices.Sort(figures)
-	return figures[len(figures)/2]
+	return out, nil
 }
 
 // measure runs every step once, in a directory of its own.
@@ -138,41 +147,97 @@ func (l *lab) measure(ctx context.Context, s scene, provider string) (costs []co
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	blocks, stop := s.platforms(dir)
-	defer stop()
-	config, err := s.configuration(blocks)
+	at, err := s.open(ctx, dir)
+	defer func() { err = errors.Join(err, at.stop()) }()
 	if err != nil {
 		return nil, err
 	}
-	settings := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"nhi-labs/nhi\" = %q\n  }\n  direct {}\n}\n",
-		filepath.Join(l.dir, provider))
-	for name, text := range map[string]string{"main.tf": config, "cli.rc": settings} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return nil, err
-		}
+	states, err := l.prepare(s, at, dir, provider)
+	if err != nil {
+		return nil, err
 	}
-	for _, step := range steps {
-		fmt.Fprintf(os.Stderr, "%s, %d × %s, latency %s: %s\n", provider, s.n, s.shape, s.latency, step.name)
-		c, err := l.command(ctx, dir, provider, step)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", step.name, err)
+	for _, step := range steps() {
+		fmt.Fprintf(os.Stderr, "%s, %s: %s\n", provider, s, step.name)
+		total := cost{Step: step.name}
+		for i := range states {
+			if step.backwards {
+				i = len(states) - 1 - i
+			}
+			c, err := l.attempt(ctx, trial{scene: s, provider: provider, dir: dir, state: states[i]}, step)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", step.name, err)
+			}
+			total = total.plus(c)
 		}
-		costs = append(costs, c)
+		total.Traffic = at.traffic()
+		costs = append(costs, total)
 	}
 	return costs, nil
 }
 
-// command runs the CLI once.
-func (l *lab) command(ctx context.Context, dir, provider string, s step) (cost, error) {
-	reports := filepath.Join(dir, "reports")
+// prepare writes the settings of the CLI and the configurations, and returns the directories of the latter.
+func (l *lab) prepare(s scene, at *site, dir, provider string) ([]string, error) {
+	address, place := "nhi-labs/nhi", filepath.Join(l.dir, provider)
+	var configurations []string
+	var err error
+	if provider == peer {
+		address, place = "cyrilgdn/postgresql", l.peerDir
+		configurations = []string{s.peerConfiguration(at.peer)}
+	} else if configurations, err = s.configurations(at); err != nil {
+		return nil, err
+	}
+	settings := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    %q = %q\n  }\n  direct {}\n}\n", address, place)
+	if err := os.WriteFile(filepath.Join(dir, "cli.rc"), []byte(settings), 0o600); err != nil {
+		return nil, err
+	}
+	var states []string
+	for i, text := range configurations {
+		state := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.Mkdir(state, 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(state, "main.tf"), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		states = append(states, state)
+	}
+	return states, nil
+}
+
+// trial is where and with what a command runs.
+type trial struct {
+	scene
+	provider, dir, state string
+}
+
+// mostAttempts is how often an apply is tried on PostgreSQL, where the providers are compared by their errors, too.
+const mostAttempts = 10
+
+// attempt runs a step, on PostgreSQL until it succeeds. What each attempt costs, and what it says is wrong, is added up.
+func (l *lab) attempt(ctx context.Context, r trial, s step) (cost, error) {
+	total, err := l.command(ctx, r, s.name, s.args)
+	for n := 1; err != nil && ctx.Err() == nil && r.site == onPostgreSQL && s.repeat != nil && n < mostAttempts; n++ {
+		var more cost
+		more, err = l.command(ctx, r, s.name, s.repeat)
+		total = total.plus(more)
+	}
+	return total, err
+}
+
+// command runs the CLI once. If it fails its cost is known nevertheless.
+func (l *lab) command(ctx context.Context, r trial, name string, args []string) (cost, error) {
+	reports := filepath.Join(r.dir, "reports")
 	if err := os.MkdirAll(reports, 0o700); err != nil {
 		return cost{}, err
 	}
-	cmd := exec.CommandContext(ctx, l.cli, s.args...)
-	cmd.Dir, cmd.Env = dir, append(withoutSettings(os.Environ()), "TF_CLI_CONFIG_FILE="+filepath.Join(dir, "cli.rc"),
+	if r.parallelism > 0 {
+		args = slices.Insert(slices.Clone(args), 1, "-parallelism="+strconv.Itoa(r.parallelism))
+	}
+	cmd := exec.CommandContext(ctx, l.cli, args...)
+	cmd.Dir, cmd.Env = r.state, append(withoutSettings(os.Environ()), "TF_CLI_CONFIG_FILE="+filepath.Join(r.dir, "cli.rc"),
 		"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", usage.EnvReport+"="+reports, usage.EnvSink+"="+l.audit.String())
 	if l.profile != "" {
-		to := filepath.Join(l.profile, strings.NewReplacer(" ", "-", "(", "", ")", "").Replace(provider+"-"+s.name))
+		to := filepath.Join(l.profile, strings.NewReplacer(" ", "-", "(", "", ")", "").Replace(r.provider+"-"+name))
 		if err := os.MkdirAll(to, 0o700); err != nil {
 			return cost{}, err
 		}
@@ -183,19 +248,37 @@ func (l *lab) command(ctx context.Context, dir, provider string, s step) (cost, 
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	begin := time.Now()
-	if err := cmd.Run(); err != nil {
-		return cost{}, fmt.Errorf("%w\n%s", err, lastLines(output.String()))
+	failed := cmd.Run()
+	c := cost{Step: name, Wall: time.Since(begin)}
+	if cmd.ProcessState == nil {
+		return c, failed
 	}
-	c := cost{Wall: time.Since(begin), CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	c.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		c.LargestKB = used.Maxrss
 	}
 	report, err := usage.Total(reports)
 	c.Provider, c.ProviderKB = report.CPU, report.PeakKB
-	if err == nil && c.Provider == 0 {
+	if failed != nil {
+		c.Errors, c.Said = complaints(output.String())
+		return c, fmt.Errorf("%w\n%s", failed, lastLines(output.String()))
+	}
+	if err == nil && c.Provider == 0 && r.provider != peer {
 		err = errors.New("the provider left no report of what it used")
 	}
 	return c, err
+}
+
+// complaints counts the errors in what the CLI printed, and returns the first.
+func complaints(output string) (count int, first string) {
+	for line := range strings.Lines(output) {
+		if _, text, found := strings.Cut(line, "Error: "); found {
+			if count++; first == "" {
+				first = strings.TrimSpace(text)
+			}
+		}
+	}
+	return count, first
 }
 
 // lastLines keeps an error readable.

@@ -13,15 +13,14 @@ import (
 // row compares one step of one scene.
 type row struct {
 	scene
-	step              string
 	baseline, subject cost
 }
 
 type table []row
 
 // header begins a table.
-const header = "| identities | shape | latency | step | wall s | ratio | CPU s | ratio | provider CPU s | ratio | largest MB | provider MB |\n" +
-	"|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+const header = "| identities | shape | latency | step | wall s | ratio | CPU s | ratio | provider CPU s | ratio | largest MB | provider MB " +
+	"| requests | busy s | errors |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
 
 // place says what was measured where.
 func (l *lab) place(ctx context.Context) string {
@@ -30,7 +29,7 @@ func (l *lab) place(ctx context.Context) string {
 	if err != nil {
 		load = []byte("unknown")
 	}
-	cells := "no-op / nhi; the ratio is nhi to no-op"
+	cells := fmt.Sprintf("%s / nhi; the ratio is nhi to %s", l.against, l.against)
 	if l.audit > 0 {
 		cells = fmt.Sprintf("without audit / with a sink that answers in %s; the ratio is with to without", l.audit)
 	}
@@ -53,9 +52,10 @@ func (t table) markdown() string {
 	var text strings.Builder
 	for _, r := range t {
 		a, b := r.baseline, r.subject
-		fmt.Fprintf(&text, "| %d | %s | %s | %s | %s | %s | %s | %d / %d | %d / %d |\n", r.n, r.shape, r.latency, r.step,
+		fmt.Fprintf(&text, "| %d | %s | %s | %s | %s | %s | %s | %d / %d | %d / %d | %d / %d | %.2f / %.2f | %d / %d |\n", r.n, r.shape, r.latency, a.Step,
 			times(a.Wall, b.Wall), times(a.CPU, b.CPU), times(a.Provider, b.Provider),
-			a.LargestKB/1024, b.LargestKB/1024, a.ProviderKB/1024, b.ProviderKB/1024)
+			a.LargestKB/1024, b.LargestKB/1024, a.ProviderKB/1024, b.ProviderKB/1024,
+			tripsOf(a), tripsOf(b), busyOf(a).Seconds(), busyOf(b).Seconds(), a.Errors, b.Errors)
 	}
 	return text.String()
 }

@@ -1,4 +1,5 @@
-// Command generate formats the configurations in examples/ and writes docs/ from the provider's schemas and tables.
+// Command generate formats the configurations in examples/ and writes docs/ from the provider's schemas and tables, and from
+// the figures that the benchmark keeps.
 //
 // It always uses the newer Terraform of the testbed: an older one leaves out what it does not know.
 package main
@@ -59,6 +60,9 @@ func generate(ctx context.Context) (err error) {
 		return err
 	}
 	if err := run(ctx, root, env, "go", "run", "./internal/docgen"); err != nil {
+		return err
+	}
+	if err := run(ctx, filepath.Join(root, "tools"), env, "go", "run", "./bench", "-render"); err != nil {
 		return err
 	}
 	return run(ctx, root, env, docs, "generate", "--provider-dir", root, "--provider-name", "nhi")

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
@@ -67,10 +68,13 @@ func (r *noopResource) Create(ctx context.Context, req resource.CreateRequest, r
 	resp.Diagnostics.Append(identify(ctx, resp.Identity)...)
 }
 
-// identify sets the attributes of a resource identity to any text. Older CLIs do not keep it, so each call sets it.
+// identify sets the texts of a resource identity to any text. Older CLIs do not keep it, so each call sets it.
 func identify(ctx context.Context, identity *tfsdk.ResourceIdentity) diag.Diagnostics {
 	var diags diag.Diagnostics
-	for name := range identity.Schema.GetAttributes() {
+	for name, attribute := range identity.Schema.GetAttributes() {
+		if !attribute.GetType().Equal(types.StringType) {
+			continue // state keeps no list in an identity
+		}
 		diags.Append(identity.SetAttribute(ctx, path.Root(name), name)...)
 	}
 	return diags

@@ -72,6 +72,11 @@ var (
 		Name: "seaweedfs", Version: "4.39", Dir: "tools/testbed/modules/seaweedfs",
 		Package: "github.com/seaweedfs/seaweedfs/weed", File: "weed",
 	}
+	// PostgreSQLPeer is the provider that PostgreSQL users run today; the benchmark compares with it.
+	PostgreSQLPeer = Program{
+		Name: "postgresql-peer", Version: "1.27.0", Dir: "tools/testbed/modules/postgresql-peer",
+		Package: "github.com/terraform-providers/terraform-provider-postgresql", File: "terraform-provider-postgresql",
+	}
 	GolangciLint = Program{
 		Name: "golangci-lint", Version: "2.12.0", Dir: "tools/lint",
 		Package: "github.com/golangci/golangci-lint/v2/cmd/golangci-lint", File: "golangci-lint",
@@ -92,9 +97,13 @@ var (
 
 // All lists every program.
 func All() []Program {
+<<<<<<< HEAD
 	return []Program{
 		Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, GolangciLint, Govulncheck, CycloneDX, TFPluginDocs,
 	}
+=======
+	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, PostgreSQLPeer, GolangciLint, TFPluginDocs}
+>>>>>>> 8a9f345 (Measure refreshes, requests and the provider that PostgreSQL users run today)
 }
 
 // Path returns the path of the built program. It builds it first if the cache does not have it, which takes seconds to
