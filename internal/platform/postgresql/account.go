@@ -28,23 +28,15 @@ func (c *client) CreateAccount(ctx context.Context, spec driver.AccountSpec) (nh
 	if !spec.ExpiresAt.IsZero() {
 		options += " valid until " + timeLiteral(spec.ExpiresAt)
 	}
-	var created nhi.Ref
-	err = c.write(ctx, func(tx pgx.Tx) error {
-		err := run(ctx, tx,
-			fmt.Sprintf("create role %s nosuperuser nocreatedb nocreaterole inherit %s%s",
-				ident(spec.Name), loginSQL(!spec.Suspended), options),
-			commentSQL(spec.Name, spec.Mark.String()))
-		if err != nil {
-			return err
-		}
-		a, err := c.find(ctx, tx, nhi.Ref{Name: spec.Name})
-		created = a.ref()
-		return err
-	})
+	oid, err := c.script(ctx,
+		fmt.Sprintf("create role %s nosuperuser nocreatedb nocreaterole inherit %s%s",
+			ident(spec.Name), loginSQL(!spec.Suspended), options),
+		commentSQL(spec.Name, spec.Mark.String()),
+		"select oid::text from pg_roles where rolname = "+literal(spec.Name))
 	if err != nil {
 		return nhi.Ref{}, err
 	}
-	return created, nil
+	return nhi.Ref{Name: spec.Name, ID: oid}, nil
 }
 
 // UpdateAccount implements driver.Driver.

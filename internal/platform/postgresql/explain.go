@@ -82,7 +82,7 @@ func (c *client) ExplainAll(ctx context.Context, page func([]driver.Explained) e
 	var direct map[uint32][]nhi.Entitlement
 	var s *surroundings
 	err := c.read(ctx, func(tx pgx.Tx) (err error) {
-		if accounts, err = c.accounts(ctx, tx, 0, ""); err != nil {
+		if accounts, err = c.accounts(ctx, tx, selector{}); err != nil {
 			return err
 		}
 		if direct, err = c.entitlements(ctx, tx, 0); err != nil {
@@ -181,7 +181,11 @@ func (c *client) fill(ctx context.Context, tx pgx.Tx, s *surroundings, oids []ui
 		return err
 	}
 	observed := map[uint32][]nhi.Entitlement{}
-	if err := addRows(ctx, tx, observedOfRolesQuery, oids, observed); err != nil {
+	rows, err = tx.Query(ctx, observedOfRolesQuery, oids)
+	if err != nil {
+		return err
+	}
+	if err := addObserved(rows, observed); err != nil {
 		return err
 	}
 	for oid, es := range observed {

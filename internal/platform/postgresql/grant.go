@@ -13,7 +13,8 @@ import (
 )
 
 // Grant implements driver.Driver: one transaction, all or nothing. PostgreSQL answers a GRANT that it may not make
-// with a warning only, so what was granted is read back before the transaction ends.
+// with a warning only, so what was granted is read back before the transaction ends. However many rights there are, the
+// other writers wait for three round trips.
 func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	w, err := sortOut(entitlements)
 	if err != nil {
@@ -22,61 +23,130 @@ func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Enti
 	if len(w.observed) > 0 {
 		return driver.Errorf(driver.Invalid, "%q cannot be granted; it is only listed", w.observed[0])
 	}
-	return c.write(ctx, func(tx pgx.Tx) error {
-		a, err := c.find(ctx, tx, ref)
-		if err != nil {
-			return err
-		}
-		if err := c.grantRights(ctx, tx, a, w.rights); err != nil {
-			return err
-		}
-		if err := grantMemberships(ctx, tx, a, w.members); err != nil {
-			return err
-		}
-		return c.setAttributes(ctx, tx, a, w.attributes, true)
-	})
-}
-
-// grantRights grants what the account's own role does not hold.
-func (c *client) grantRights(ctx context.Context, tx pgx.Tx, a account, rights []right) error {
-	if len(rights) == 0 {
-		return nil
+	if ref, err = c.identified(ctx, ref); err != nil {
+		return err
 	}
-	own := []role{a.role}
-	objects, err := c.objects(ctx, tx, rights, own)
+	which, err := selectorOf(ref)
 	if err != nil {
 		return err
 	}
-	var due statements
-	for _, r := range rights {
-		o := objects[objectID{r.class, r.key}]
-		if o == nil {
-			return c.missing(ctx, tx, r)
-		}
-		if err := checkGrant(a, o, r, rights); err != nil {
-			return err
-		}
-		if !o.holds(own, r) {
-			due.add(statement{class: r.class, object: o.sql, grantee: a.role, option: r.option}, o.privilege(r.privilege))
-		}
+	f, err := c.factsNow(ctx)
+	if err != nil {
+		return err
 	}
-	for _, s := range due {
-		err := run(ctx, tx, s.class.grantStatement(s.object, s.privileges(), ident(a.name), s.option))
-		if sqlState(err) == codeLimitExceeded { // An access control list has to fit into one page of the catalog.
-			return fmt.Errorf("too many roles hold rights on %s directly; grant them to one role, and make the accounts "+
-				"members of it: %w", s.object, err)
-		}
+	var roles rolesFound
+	before := newHoldings(w, f, which.oid)
+	look := func(queries *pgx.Batch) {
+		roles.queue(queries, f, which)
+		before.queue(queries)
+	}
+	return c.writeAfter(ctx, look, func(tx pgx.Tx) error {
+		a, err := roles.one(ref, which)
 		if err != nil {
 			return err
 		}
+		due, err := c.dueRights(ctx, tx, a, before)
+		if err != nil {
+			return err
+		}
+		memberships, err := before.dueMemberships(a)
+		if err != nil {
+			return err
+		}
+		if err := grantAll(ctx, tx, a, due, slices.Concat(memberships, attributeStatements(a, w.attributes, true))); err != nil {
+			return err
+		}
+		return granted(ctx, tx, w, f, a)
+	})
+}
+
+// identified adds the id to a reference that has only the name.
+func (c *client) identified(ctx context.Context, ref nhi.Ref) (nhi.Ref, error) {
+	if ref.ID != "" {
+		return ref, nil
 	}
-	if objects, err = c.objects(ctx, tx, rights, own); err != nil {
+	err := c.read(ctx, func(tx pgx.Tx) error {
+		a, err := c.find(ctx, tx, ref)
+		ref = a.ref()
+		return err
+	})
+	return ref, err
+}
+
+// holdings are the objects and roles that a wish is about, and what one role holds of them. They are looked up together.
+type holdings struct {
+	wish    wish
+	facts   facts
+	oid     uint32
+	objects map[objectID]*object
+	members []membershipRow
+}
+
+func newHoldings(w wish, f facts, oid uint32) *holdings {
+	return &holdings{wish: w, facts: f, oid: oid, objects: map[objectID]*object{}}
+}
+
+// queue puts the queries into a batch, whose Close fills h.
+func (h *holdings) queue(queries *pgx.Batch) {
+	queueObjects(queries, h.facts, h.wish.rights, []uint32{h.oid}, h.objects)
+	if len(h.wish.members) > 0 {
+		queueMemberships(queries, h.wish.members, []uint32{h.oid}, &h.members)
+	}
+}
+
+// dueRights lists the statements for rights that the account's own role does not hold.
+func (c *client) dueRights(ctx context.Context, tx pgx.Tx, a account, before *holdings) (statements, error) {
+	var due statements
+	for _, r := range before.wish.rights {
+		o := before.objects[objectID{r.class, r.key}]
+		if o == nil {
+			return nil, c.missing(ctx, tx, r)
+		}
+		if err := checkGrant(a, o, r, before.wish.rights); err != nil {
+			return nil, err
+		}
+		if !o.holds([]role{a.role}, r) {
+			due.add(statement{class: r.class, object: o.sql, grantee: a.role, option: r.option}, o.privilege(r.privilege))
+		}
+	}
+	return due, nil
+}
+
+// grantAll carries out what is due and, after it, other statements, in one round trip.
+func grantAll(ctx context.Context, tx pgx.Tx, a account, due statements, others []string) error {
+	var all, objects []string
+	for _, s := range due {
+		all = append(all, s.class.grantStatement(s.object, s.privileges(), ident(a.name), s.option))
+		objects = append(objects, s.object)
+	}
+	err := run(ctx, tx, append(all, others...)...)
+	if sqlState(err) == codeLimitExceeded { // An access control list has to fit into one page of the catalog.
+		return fmt.Errorf("too many roles hold rights on %s directly; grant them to one role, and make the accounts "+
+			"members of it: %w", strings.Join(objects, " or "), err)
+	}
+	return err
+}
+
+// granted reads back whether the account's own role holds what is wished.
+func granted(ctx context.Context, tx pgx.Tx, w wish, f facts, a account) error {
+	if len(w.rights) == 0 && len(w.members) == 0 {
+		return nil
+	}
+	after := newHoldings(w, f, a.oid)
+	queries := &pgx.Batch{}
+	after.queue(queries)
+	if err := tx.SendBatch(ctx, queries).Close(); err != nil {
 		return err
 	}
-	for _, r := range rights {
-		if o := objects[objectID{r.class, r.key}]; o == nil || !o.holds(own, r) {
+	for _, r := range w.rights {
+		if o := after.objects[objectID{r.class, r.key}]; o == nil || !o.holds([]role{a.role}, r) {
 			return driver.Errorf(driver.PermissionDenied, "%q: the server accepts the GRANT and does nothing: "+
 				"our admin role may not grant it; make it a member of the object's owner", r.entitlement())
+		}
+	}
+	for _, m := range w.members {
+		if !m.held(after.members, a.oid) {
+			return driver.Errorf(driver.PermissionDenied, "%q: the server accepts the GRANT and does nothing", m.entitlement())
 		}
 	}
 	return nil
@@ -138,20 +208,26 @@ type membershipRow struct {
 }
 
 // membershipRows lists the memberships of roles in the roles that are named. Names that do not exist are missing.
-func membershipRows(ctx context.Context, tx pgx.Tx, names []membership, of []role) ([]membershipRow, error) {
+func membershipRows(ctx context.Context, tx pgx.Tx, names []membership, of []role) (found []membershipRow, err error) {
+	queries := &pgx.Batch{}
+	queueMemberships(queries, names, oidsOf(of), &found)
+	return found, tx.SendBatch(ctx, queries).Close()
+}
+
+// queueMemberships puts the query of membershipRows into a batch, whose Close fills found.
+func queueMemberships(queries *pgx.Batch, names []membership, of []uint32, found *[]membershipRow) {
 	wanted := make([]string, len(names))
 	for i, m := range names {
 		wanted[i] = m.role
 	}
-	rows, err := tx.Query(ctx, `select r.rolname, coalesce(m.member, 0), coalesce(m.admin_option, false),
+	queries.Queue(`select r.rolname, coalesce(m.member, 0), coalesce(m.admin_option, false),
 			coalesce(pg_get_userbyid(m.grantor)::text, '')
 		from pg_roles r left join pg_auth_members m on m.roleid = r.oid and m.member = any($2::oid[])
-		where r.rolname = any($1::text[])`, wanted, oidsOf(of))
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m membershipRow, err error) {
-		return m, row.Scan(&m.role, &m.member, &m.admin, &m.grantor)
+		where r.rolname = any($1::text[])`, wanted, of).Query(func(rows pgx.Rows) (err error) {
+		*found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m membershipRow, err error) {
+			return m, row.Scan(&m.role, &m.member, &m.admin, &m.grantor)
+		})
+		return err
 	})
 }
 
@@ -162,59 +238,42 @@ func (m membership) held(rows []membershipRow, oid uint32) bool {
 	})
 }
 
-func grantMemberships(ctx context.Context, tx pgx.Tx, a account, members []membership) error {
-	if len(members) == 0 {
-		return nil
-	}
-	rows, err := membershipRows(ctx, tx, members, []role{a.role})
-	if err != nil {
-		return err
-	}
-	for _, m := range members {
-		if !slices.ContainsFunc(rows, func(row membershipRow) bool { return row.role == m.role }) {
-			return driver.Errorf(driver.Invalid, "%q: there is no role %q", m.entitlement(), m.role)
+// dueMemberships lists the statements for memberships that the account does not have.
+func (h *holdings) dueMemberships(a account) ([]string, error) {
+	var due []string
+	for _, m := range h.wish.members {
+		if !slices.ContainsFunc(h.members, func(row membershipRow) bool { return row.role == m.role }) {
+			return nil, driver.Errorf(driver.Invalid, "%q: there is no role %q", m.entitlement(), m.role)
 		}
 		plain := membership{role: m.role}
-		if m.admin && !plain.held(rows, a.oid) && !slices.Contains(members, plain) {
-			return driver.Errorf(driver.Invalid, "%q includes %q: declare both", m.entitlement(), plain.entitlement())
+		if m.admin && !plain.held(h.members, a.oid) && !slices.Contains(h.wish.members, plain) {
+			return nil, driver.Errorf(driver.Invalid, "%q includes %q: declare both", m.entitlement(), plain.entitlement())
 		}
-		if m.held(rows, a.oid) {
+		if m.held(h.members, a.oid) {
 			continue
 		}
 		grant := "grant " + ident(m.role) + " to " + ident(a.name)
 		if m.admin {
 			grant += " with admin option"
 		}
-		if err := run(ctx, tx, grant); err != nil {
-			return err
-		}
+		due = append(due, grant)
 	}
-	if rows, err = membershipRows(ctx, tx, members, []role{a.role}); err != nil {
-		return err
-	}
-	for _, m := range members {
-		if !m.held(rows, a.oid) {
-			return driver.Errorf(driver.PermissionDenied, "%q: the server accepts the GRANT and does nothing", m.entitlement())
-		}
-	}
-	return nil
+	return due, nil
 }
 
-// setAttributes switches role attributes on for the account's own role, or off for it and its credential roles.
-func (c *client) setAttributes(ctx context.Context, tx pgx.Tx, a account, names []string, on bool) error {
+// attributeStatements switch role attributes on for the account's own role, or off for it and its credential roles.
+func attributeStatements(a account, names []string, on bool) []string {
 	roles, prefix := []role{a.role}, ""
 	if !on {
 		roles, prefix = a.roles(), "no"
 	}
+	var due []string
 	for _, r := range roles {
 		for i, name := range attributes() {
-			if !slices.Contains(names, name) || r.attributes[i] == on {
-				continue
-			}
-			if err := run(ctx, tx, "alter role "+ident(r.name)+" "+prefix+name); err != nil {
-				return err
+			if slices.Contains(names, name) && r.attributes[i] != on {
+				due = append(due, "alter role "+ident(r.name)+" "+prefix+name)
 			}
 		}
 	}
-	return nil
+	return due
 }

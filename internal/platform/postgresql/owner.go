@@ -66,7 +66,11 @@ func stillObserved(ctx context.Context, tx pgx.Tx, a account, observed []nhi.Ent
 		return nil, nil
 	}
 	held := map[uint32][]nhi.Entitlement{}
-	if err := addObserved(ctx, tx, a.oid, held); err != nil {
+	rows, err := tx.Query(ctx, observedQuery, a.oid, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := addObserved(rows, held); err != nil {
 		return nil, err
 	}
 	return nhi.Intersect(observed, held[a.oid]), nil

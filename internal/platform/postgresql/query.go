@@ -10,15 +10,22 @@ const withLogins = `with login as (
 		and split_part(s.description, ':', 3) = m.roleid::text
 )`
 
-// withPrincipals adds principal: every role that is an account or belongs to one. $1 is the oid of one account, or 0
-// for all. What somebody granted to a credential role counts as held by its account, so that it shows.
+// ofAccount limits r, with its login l, to the account with the oid $1, or else to the one with the name $2, if either is
+// given.
+const ofAccount = `case
+	when $1::oid <> 0 then coalesce(l.account, r.oid) = $1::oid
+	when $2::text <> '' then coalesce(l.account, r.oid) = (select oid from pg_roles where rolname = $2::text)
+	else true end`
+
+// withPrincipals adds principal: every role that is an account or belongs to one, as ofAccount says. What somebody granted
+// to a credential role counts as held by its account, so that it shows.
 const withPrincipals = withLogins + `, principal as (
 	select r.oid as role, coalesce(l.account, r.oid) as account
 	from pg_roles r left join login l on l.role = r.oid
-	where r.rolname !~ '^pg_' and ($1::oid = 0 or coalesce(l.account, r.oid) = $1::oid)
+	where r.rolname !~ '^pg_' and ` + ofAccount + `
 )`
 
-// rolesQuery lists the roles of all accounts, or of the account with the oid $1, or else of the one with the name $2.
+// rolesQuery lists the roles of all accounts, or as ofAccount says.
 // It always lists the role that we logged in as, too: an answer without that one is not a whole answer.
 func rolesQuery(passwords bool) string {
 	password := "null::boolean"
@@ -32,10 +39,7 @@ select r.oid, r.rolname, coalesce(l.account, r.oid), r.rolcanlogin,
 	coalesce(s.description, ''), ` + password + `, r.rolname = session_user
 from pg_roles r left join login l on l.role = r.oid
 	left join pg_shdescription s on s.objoid = r.oid and s.classoid = 'pg_authid'::regclass
-where r.rolname = session_user or r.rolname !~ '^pg_' and case
-	when $1::oid <> 0 then coalesce(l.account, r.oid) = $1::oid
-	when $2::text <> '' then coalesce(l.account, r.oid) = (select oid from pg_roles where rolname = $2::text)
-	else true end`
+where r.rolname = session_user or r.rolname !~ '^pg_' and ` + ofAccount
 }
 
 // entitlementsQuery lists what the ACLs of every class give to accounts, and their memberships as the type "role".

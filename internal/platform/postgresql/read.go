@@ -64,27 +64,37 @@ func (a account) ref() nhi.Ref {
 
 // ReadAccount implements driver.Driver.
 func (c *client) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
-	var found nhi.Account
-	err := c.read(ctx, func(tx pgx.Tx) error {
-		a, err := c.find(ctx, tx, ref)
+	which, err := selectorOf(ref)
+	if err != nil {
+		return nhi.Account{}, err
+	}
+	var roles rolesFound
+	held := map[uint32][]nhi.Entitlement{}
+	err = c.read(ctx, func(tx pgx.Tx) error {
+		f, err := c.facts(ctx, tx)
 		if err != nil {
 			return err
 		}
-		held, err := c.entitlements(ctx, tx, a.oid)
-		if err != nil {
-			return err
-		}
-		found = a.whole(held[a.oid])
-		return nil
+		queries := &pgx.Batch{}
+		roles.queue(queries, f, which)
+		queueEntitlements(queries, f, which, held)
+		return tx.SendBatch(ctx, queries).Close()
 	})
-	return found, err
+	if err != nil {
+		return nhi.Account{}, err
+	}
+	a, err := roles.one(ref, which)
+	if err != nil {
+		return nhi.Account{}, err
+	}
+	return a.whole(held[a.oid]), nil
 }
 
 // Sweep implements driver.Sweeper: three queries, whatever the number of accounts, in one snapshot.
 func (c *client) Sweep(ctx context.Context, filter driver.SweepFilter, page func([]nhi.Account) error) error {
 	var all []nhi.Account
 	err := c.read(ctx, func(tx pgx.Tx) error {
-		accounts, err := c.accounts(ctx, tx, 0, "")
+		accounts, err := c.accounts(ctx, tx, selector{})
 		if err != nil {
 			return err
 		}
@@ -110,57 +120,95 @@ func (c *client) Sweep(ctx context.Context, filter driver.SweepFilter, page func
 	return nil
 }
 
+// selector says which accounts a query is about: the one with the oid, or else the one with the name, or else all.
+type selector struct {
+	oid  uint32
+	name string
+}
+
+func selectorOf(ref nhi.Ref) (selector, error) {
+	if ref.ID != "" {
+		oid, err := strconv.ParseUint(ref.ID, 10, 32)
+		if err != nil || oid == 0 {
+			return selector{}, driver.Errorf(driver.Invalid, "%q is not the id of a PostgreSQL role", ref.ID)
+		}
+		return selector{oid: uint32(oid)}, nil
+	}
+	if ref.Name == "" {
+		return selector{}, driver.Errorf(driver.Invalid, "an account without a name and an id cannot be looked up")
+	}
+	return selector{name: ref.Name}, nil
+}
+
 // find returns the account that ref addresses, NotFound if there is none.
 func (c *client) find(ctx context.Context, tx pgx.Tx, ref nhi.Ref) (account, error) {
-	oid, name := uint64(0), ref.Name
-	switch {
-	case ref.ID != "":
-		var err error
-		if oid, err = strconv.ParseUint(ref.ID, 10, 32); err != nil || oid == 0 {
-			return account{}, driver.Errorf(driver.Invalid, "%q is not the id of a PostgreSQL role", ref.ID)
-		}
-		name = ""
-	case name == "":
-		return account{}, driver.Errorf(driver.Invalid, "an account without a name and an id cannot be looked up")
-	}
-	found, err := c.accounts(ctx, tx, uint32(oid), name)
+	which, err := selectorOf(ref)
 	if err != nil {
 		return account{}, err
 	}
+	found, err := c.accounts(ctx, tx, which)
+	if err != nil {
+		return account{}, err
+	}
+	return only(found, ref)
+}
+
+func only(found []account, ref nhi.Ref) (account, error) {
 	if len(found) == 0 {
 		return account{}, driver.Errorf(driver.NotFound, "there is no role %q", ref.Name)
 	}
 	return found[0], nil
 }
 
-// accounts lists all accounts (oid 0, name ""), or the one with the oid, or the one with the name.
-func (c *client) accounts(ctx context.Context, tx pgx.Tx, oid uint32, name string) ([]account, error) {
+func (c *client) accounts(ctx context.Context, tx pgx.Tx, which selector) ([]account, error) {
 	f, err := c.facts(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, rolesQuery(f.passwords), oid, name)
-	if err != nil {
+	var roles rolesFound
+	queries := &pgx.Batch{}
+	roles.queue(queries, f, which)
+	if err := tx.SendBatch(ctx, queries).Close(); err != nil {
 		return nil, err
 	}
-	var own uint32
-	roles, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (role, error) {
-		r, self, err := scanRole(row)
-		if self {
-			own = r.oid
+	return roles.accounts(which), nil
+}
+
+// rolesFound is what rolesQuery answers.
+type rolesFound struct {
+	roles []role
+	own   uint32 // the role that we logged in as
+}
+
+// queue puts the query into a batch, whose Close fills r.
+func (r *rolesFound) queue(queries *pgx.Batch, f facts, which selector) {
+	queries.Queue(rolesQuery(f.passwords), which.oid, which.name).Query(func(rows pgx.Rows) error {
+		var err error
+		r.roles, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (role, error) {
+			found, self, err := scanRole(row)
+			if self {
+				r.own = found.oid
+			}
+			return found, err
+		})
+		if err == nil && r.own == 0 {
+			return errIncomplete
 		}
-		return r, err
+		return err
 	})
-	if err != nil {
-		return nil, err
+}
+
+// accounts puts the roles together, sorted by name.
+func (r *rolesFound) accounts(which selector) []account {
+	wanted := func(x role) bool {
+		return which == selector{} || x.account == which.oid || x.account == x.oid && x.name == which.name
 	}
-	if own == 0 {
-		return nil, errIncomplete
-	}
-	wanted := func(r role) bool {
-		return oid == 0 && name == "" || r.account == oid || r.account == r.oid && r.name == name
-	}
-	return group(roles, own, wanted), nil
+	return group(r.roles, r.own, wanted)
+}
+
+// one is the account that ref addresses.
+func (r *rolesFound) one(ref nhi.Ref, which selector) (account, error) {
+	return only(r.accounts(which), ref)
 }
 
 // group puts credential roles under their accounts and drops what is not wanted.
@@ -201,39 +249,33 @@ func (c *client) entitlements(ctx context.Context, tx pgx.Tx, oid uint32) (map[u
 		return nil, err
 	}
 	held := map[uint32][]nhi.Entitlement{}
-	var holder uint32
-	var k key
-	var kind, privilege string
-	var option bool
-	rows, err := tx.Query(ctx, entitlementsQuery(f.version), oid)
-	if err != nil {
-		return nil, err
-	}
-	_, err = pgx.ForEachRow(rows, []any{&holder, &kind, &k[0], &k[1], &k[2], &privilege, &option}, func() error {
-		held[holder] = append(held[holder], listed(kind, k, privilege, option)...)
-		return nil
+	queries := &pgx.Batch{}
+	queueEntitlements(queries, f, selector{oid: oid}, held)
+	return held, tx.SendBatch(ctx, queries).Close()
+}
+
+// queueEntitlements puts the queries for what accounts hold into a batch, whose Close fills held.
+func queueEntitlements(queries *pgx.Batch, f facts, which selector, held map[uint32][]nhi.Entitlement) {
+	queries.Queue(entitlementsQuery(f.version), which.oid, which.name).Query(func(rows pgx.Rows) error {
+		var holder uint32
+		var k key
+		var kind, privilege string
+		var option bool
+		_, err := pgx.ForEachRow(rows, []any{&holder, &kind, &k[0], &k[1], &k[2], &privilege, &option}, func() error {
+			held[holder] = append(held[holder], listed(kind, k, privilege, option)...)
+			return nil
+		})
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return held, addObserved(ctx, tx, oid, held)
+	queries.Queue(observedQuery, which.oid, which.name).Query(func(rows pgx.Rows) error { return addObserved(rows, held) })
 }
 
-// addObserved adds what is listed and cannot be granted to what the account with the oid holds, or each account if oid
-// is 0.
-func addObserved(ctx context.Context, tx pgx.Tx, oid uint32, held map[uint32][]nhi.Entitlement) error {
-	return addRows(ctx, tx, observedQuery, oid, held)
-}
-
-func addRows(ctx context.Context, tx pgx.Tx, query string, of any, held map[uint32][]nhi.Entitlement) error {
+// addObserved adds what is listed and cannot be granted.
+func addObserved(rows pgx.Rows, held map[uint32][]nhi.Entitlement) error {
 	var holder uint32
 	var kind string
 	var k key
-	rows, err := tx.Query(ctx, query, of)
-	if err != nil {
-		return err
-	}
-	_, err = pgx.ForEachRow(rows, []any{&holder, &kind, &k[0], &k[1], &k[2]}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&holder, &kind, &k[0], &k[1], &k[2]}, func() error {
 		target := k[0]
 		if kind == typePolicy {
 			target = joinTarget(k[:])
@@ -286,6 +328,21 @@ func (a account) whole(held []nhi.Entitlement) nhi.Account {
 	}
 	found.Entitlements = nhi.SortEntitlements(held)
 	return found
+}
+
+// factsNow is facts for those who are in no transaction yet.
+func (c *client) factsNow(ctx context.Context) (f facts, err error) {
+	c.mu.Lock()
+	known := c.known
+	c.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	err = c.read(ctx, func(tx pgx.Tx) error {
+		f, err = c.facts(ctx, tx)
+		return err
+	})
+	return f, err
 }
 
 // facts asks the server once. Callers that come at the same time each ask: none waits for another one's connection.

@@ -43,7 +43,7 @@ func (c *client) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Ent
 		if err := c.revokeMemberships(ctx, tx, a, w.members); err != nil {
 			return err
 		}
-		return c.setAttributes(ctx, tx, a, w.attributes, false)
+		return run(ctx, tx, attributeStatements(a, w.attributes, false)...)
 	})
 	if driver.CodeOf(err) == driver.NotFound {
 		return nil

@@ -2,9 +2,12 @@ package postgresql
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Every transaction fixes the search path: names in catalog queries mean the catalog's objects whatever a schema in
@@ -15,8 +18,11 @@ const (
 	// One writer of this product at a time per database: two changes of one ACL or one role at the same time make
 	// PostgreSQL fail with "tuple concurrently updated". What follows the lock sees what the previous writer committed.
 	// The lock's number is arbitrary and fixed: every version of this product must use the same.
-	beginWrite = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
-		` set local standard_conforming_strings = on; select pg_advisory_xact_lock(7882826979825)`
+	lockWriters = `select pg_advisory_xact_lock(7882826979825)`
+
+	beginUnlocked = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
+		` set local standard_conforming_strings = on`
+	beginWrite = beginUnlocked + "; " + lockWriters
 )
 
 // beginner is a pool or a connection.
@@ -36,6 +42,40 @@ func (c *client) write(ctx context.Context, work func(pgx.Tx) error) error {
 
 func writeIn(ctx context.Context, db beginner, work func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, db, pgx.TxOptions{BeginQuery: beginWrite}, work)
+}
+
+// writeAfter is write for work that has to look first: what look queues is sent together with the lock, in one round trip,
+// because the next writer waits for as long as this one has the lock.
+func (c *client) writeAfter(ctx context.Context, look func(*pgx.Batch), work func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{BeginQuery: beginUnlocked}, func(tx pgx.Tx) error {
+		queries := &pgx.Batch{}
+		queries.Queue(lockWriters)
+		look(queries)
+		if err := tx.SendBatch(ctx, queries).Close(); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+// script executes statements as run does, alone among the writers, in a transaction of their own and in one round trip: the
+// lock is held no longer than the server needs. It returns the only column of the only row of the last one.
+func (c *client) script(ctx context.Context, statements ...string) (text string, err error) {
+	all := strings.Join(slices.Concat([]string{beginWrite}, statements, []string{"commit"}), ";\n")
+	err = c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		// A connection that is still in a transaction when it is released is closed, which rolls back.
+		results, err := conn.Conn().PgConn().Exec(ctx, all).ReadAll()
+		if err != nil {
+			return err
+		}
+		last := results[len(results)-2] // before that of commit
+		if len(last.Rows) != 1 || len(last.Rows[0]) != 1 {
+			return fmt.Errorf("the server answers with %d rows instead of one", len(last.Rows))
+		}
+		text = string(last.Rows[0][0])
+		return nil
+	})
+	return text, err
 }
 
 // run executes statements that cannot have parameters. Whatever is not constant in them went through ident or literal,

@@ -116,13 +116,20 @@ func (o *object) privilege(name string) string {
 	return name + " (" + o.attribute + ")"
 }
 
-// objects looks up the objects of rights with one query for each class. What does not exist is missing in the result.
+// objects looks up the objects of rights. What does not exist is missing in the result.
 func (c *client) objects(ctx context.Context, tx pgx.Tx, rights []right, roles []role) (map[objectID]*object, error) {
 	f, err := c.facts(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
 	found := map[objectID]*object{}
+	queries := &pgx.Batch{}
+	queueObjects(queries, f, rights, oidsOf(roles), found)
+	return found, tx.SendBatch(ctx, queries).Close()
+}
+
+// queueObjects puts one query for each class of rights into a batch, whose Close fills found.
+func queueObjects(queries *pgx.Batch, f facts, rights []right, roles []uint32, found map[objectID]*object) {
 	for _, class := range classes() {
 		var keys []key
 		for _, r := range rights {
@@ -130,42 +137,36 @@ func (c *client) objects(ctx context.Context, tx pgx.Tx, rights []right, roles [
 				keys = append(keys, r.key)
 			}
 		}
-		if len(keys) == 0 {
-			continue
-		}
-		if err := class.lookUp(ctx, tx, keys, oidsOf(roles), found); err != nil {
-			return nil, err
+		if len(keys) > 0 {
+			class.queueLookUp(queries, keys, roles, found)
 		}
 	}
-	return found, nil
 }
 
-func (c *class) lookUp(ctx context.Context, tx pgx.Tx, keys []key, roles []uint32, found map[objectID]*object) error {
+func (c *class) queueLookUp(queries *pgx.Batch, keys []key, roles []uint32, found map[objectID]*object) {
 	columns := [3][]string{}
 	for _, k := range keys {
 		for i := range columns {
 			columns[i] = append(columns[i], k[i])
 		}
 	}
-	rows, err := tx.Query(ctx, c.objectsQuery(), columns[0], columns[1], columns[2], roles)
-	if err != nil {
+	queries.Queue(c.objectsQuery(), columns[0], columns[1], columns[2], roles).Query(func(rows pgx.Rows) error {
+		var n int
+		var o object
+		var h holding
+		fields := []any{&n, &o.sql, &o.attribute, &o.owner, &h.grantee, &h.privilege, &h.option, &h.grantor, &h.ours}
+		_, err := pgx.ForEachRow(rows, fields, func() error {
+			id := objectID{c, keys[n-1]}
+			if found[id] == nil {
+				found[id] = &object{sql: o.sql, attribute: o.attribute, owner: o.owner}
+			}
+			if h.grantee != 0 {
+				found[id].held = append(found[id].held, h)
+			}
+			return nil
+		})
 		return err
-	}
-	var n int
-	var o object
-	var h holding
-	fields := []any{&n, &o.sql, &o.attribute, &o.owner, &h.grantee, &h.privilege, &h.option, &h.grantor, &h.ours}
-	_, err = pgx.ForEachRow(rows, fields, func() error {
-		id := objectID{c, keys[n-1]}
-		if found[id] == nil {
-			found[id] = &object{sql: o.sql, attribute: o.attribute, owner: o.owner}
-		}
-		if h.grantee != 0 {
-			found[id].held = append(found[id].held, h)
-		}
-		return nil
 	})
-	return err
 }
 
 // missing says that the object of a right does not exist, and what is there instead as far as that helps.
