@@ -43,6 +43,8 @@ type Config struct {
 	Secrets []secret.Value
 	// Watch, if set, is told of every successful change.
 	Watch Watch
+	// Intercept, if set, stands before every call of the driver.
+	Intercept Intercept
 }
 
 // Fleet is the set of configured platforms of one stack. Its methods are safe for concurrent use.

@@ -18,7 +18,9 @@ type Rotation struct {
 	Identity string
 	// AccountNames holds the accounts that are not named like the identity.
 	AccountNames map[string]string
-	Platform     string
+	// AccountIDs is as in Grant.
+	AccountIDs map[string]string
+	Platform   string
 	// Every is 0 if only Forced rotates.
 	Every, Overlap time.Duration
 	// Forced is set if what rotate_when_changed watches differs from what is recorded.
@@ -27,6 +29,8 @@ type Rotation struct {
 	// Frozen is set if the plan promised that the credentials stay as they are, whatever has become due since.
 	Frozen     bool
 	Deliveries []Delivery
+	// GivenUp lists places that another rotation holds now and gives up before this one is made: for planning.
+	GivenUp []Place
 }
 
 // RotationRecord is what state keeps of a rotation. None of it is secret.
@@ -36,13 +40,16 @@ type RotationRecord struct {
 	Delivered []Place
 	// Targets are the ids of the systems, by platform.
 	Targets map[string]string
+	// AccountID is the platform's id of the account, "" if it was not read.
+	AccountID string
 }
 
 // RotationView is what the platforms say of a rotation, and what is due.
 type RotationView struct {
 	rotation.Plan
-	// Account is false if the platform says that the account does not exist.
-	Account bool
+	// Account is false if the platform says that the account does not exist, AccountID its id if it does.
+	Account   bool
+	AccountID string
 	// Lacking names what our admin account may not do on the issuing platform.
 	Lacking []string
 }
@@ -72,7 +79,7 @@ func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rot
 	if w.conn, err = connect(ctx, f, r.Platform, record.Targets[r.Platform]); err != nil {
 		return nil, Problems{{r.Platform, err}}
 	}
-	grant := Grant{Identity: r.Identity, AccountNames: r.AccountNames}
+	grant := Grant{Identity: r.Identity, AccountNames: r.AccountNames, AccountIDs: r.AccountIDs}
 	w.account, err = grant.account(ctx, f, w.conn, now, true)
 	w.exists = err == nil
 	if err != nil && driver.CodeOf(err) != driver.NotFound {
@@ -106,7 +113,7 @@ func (w *rotationWork) lookAt(ctx context.Context, d Delivery) (storeNow, error)
 // mayReplace refuses to overwrite what this rotation did not deliver.
 func (w *rotationWork) mayReplace(place Place) func(found) error {
 	return func(there found) error {
-		if there.stored.Version == 0 || there.ours || slices.Contains(w.record.Delivered, place) {
+		if there.stored.Version == 0 || there.ours || slices.Contains(w.record.Delivered, place) || slices.Contains(w.GivenUp, place) {
 			return nil
 		}
 		return fmt.Errorf("%q in platform %q holds a secret that this rotation did not deliver, and it is never overwritten silently; "+
@@ -157,7 +164,7 @@ func PlanRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotati
 	if err != nil {
 		return RotationView{}, Problems{{r.Platform, fmt.Errorf("%w: %w", ErrRotationImpossible, err)}}
 	}
-	return RotationView{Plan: plan, Account: w.exists, Lacking: w.conn.Target().Lacking}, nil
+	return RotationView{Plan: plan, Account: w.exists, AccountID: w.account.ID, Lacking: w.conn.Target().Lacking}, nil
 }
 
 // ApplyRotation does what is due and what a plan has shown: of credentials that could be revoked at leisure only those
@@ -215,6 +222,7 @@ func runRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotatio
 	}
 	run.rotationWork = w
 	run.record.Credentials, run.record.Targets = plan.Record, merged(record.Targets, w.targets())
+	run.record.AccountID = w.account.ID
 	return w, run, run.steps(ctx, plan.Steps)
 }
 

@@ -168,7 +168,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	for _, k := range kinds() {
 		for _, b := range k.blocks(ctx, req.Config, &resp.Diagnostics) {
 			config := k.config(ctx, b, later, &resp.Diagnostics)
-			config.Watch = p.server.hooks.Change
+			config.Watch, config.Intercept = p.server.hooks.Change, p.server.hooks.Intercept
 			configs = append(configs, config)
 		}
 	}

@@ -1,11 +1,18 @@
 package provider
 
-import "sync"
+import (
+	"slices"
+	"sync"
 
-// rotationClaims finds, while one plan is made, two rotations of one account.
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+)
+
+// rotationClaims finds, while one plan is made, two rotations of one account, and what a rotation that is replaced leaves
+// to the new one.
 type rotationClaims struct {
-	mu     sync.Mutex
-	claims map[accountKey]rotationClaim
+	mu      sync.Mutex
+	claims  map[accountKey]rotationClaim
+	givenUp []lifecycle.Place
 }
 
 type rotationClaim struct {
@@ -29,4 +36,18 @@ func (r *rotationClaims) claim(platform, account, fingerprint string, creating b
 	}
 	r.claims[key] = rotationClaim{fingerprint, creating}
 	return true
+}
+
+// giveUp notes the places of a rotation that is to be replaced: they are empty by the time the new one is made. A replacement
+// is planned with its prior state first, and then as a creation.
+func (r *rotationClaims) giveUp(places []lifecycle.Place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.givenUp = append(r.givenUp, places...)
+}
+
+func (r *rotationClaims) givenUpPlaces() []lifecycle.Place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.givenUp)
 }

@@ -89,6 +89,9 @@ func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	p := rotationPlan{
 		data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), changed: !req.Plan.Raw.Equal(req.State.Raw), diags: &resp.Diagnostics,
 	}
+	if !p.creating {
+		p.accountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	}
 	p.checkPlatforms()
 	if resp.Diagnostics.HasError() {
 		return
@@ -109,6 +112,7 @@ type rotationPlan struct {
 	data              *providerData
 	plan, state       rotationModel
 	creating, changed bool
+	accountIDs        map[string]string
 	diags             *diag.Diagnostics
 }
 
@@ -181,12 +185,18 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 		return open()
 	}
 	wish := p.plan.wish(p.diags)
+	wish.AccountIDs = p.accountIDs
 	if p.claim(wish); p.diags.HasError() {
 		return nil
 	}
 	shown := func(string) bool { return false }
-	if !p.creating {
+	if p.creating {
+		wish.GivenUp = p.data.rotations.givenUpPlaces()
+	} else {
 		wish.Forced, shown = forced(p.plan, p.state), nil
+		if p.replaced() {
+			p.data.rotations.giveUp(p.state.record().Delivered)
+		}
 	}
 	view, problems := lifecycle.PlanRotation(ctx, p.data.fleet, wish, p.state.record(), shown, p.data.now())
 	if onlyUnconfigured(problems) {
@@ -226,6 +236,11 @@ func (p *rotationPlan) values(ctx context.Context, view lifecycle.RotationView) 
 	values["current"], values["credentials"] = p.state.Current, p.state.Credentials
 	values["rotates_at"] = p.plan.rotatesAt(p.state.record().Credentials)
 	return values
+}
+
+// replaced reports whether the rotation becomes one of another account.
+func (p *rotationPlan) replaced() bool {
+	return !p.plan.Platform.Equal(p.state.Platform) || !p.plan.identityName().Equal(p.state.identityName())
 }
 
 // targets are the systems that answer.

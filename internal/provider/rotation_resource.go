@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -222,6 +223,7 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	}
 	plan.setRecord(record)
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
+	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
 }
@@ -241,6 +243,7 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 		return // nothing can be asked; deleting the rotation works
 	}
 	wish.Deliveries = withoutRetired(r.data.fleet, wish.Deliveries)
+	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	seen, problems := lifecycle.PlanRotation(ctx, r.data.fleet, wish, state.record(), nil, r.data.now())
 	if onlyUnconfigured(problems) {
 		warnUnconfigured(problems, "nhi_rotation of", wish.Identity, &resp.Diagnostics)
@@ -257,6 +260,7 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 	state.setRecord(record)
 	state.Pending, state.Undelivered = withWaiting(seen.Words, state.Undelivered), keptList(state.Undelivered)
 	state.Unmanaged = stringList(credentialIDs(seen.Unmanaged))
+	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, seen.AccountID)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
@@ -274,6 +278,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 
 	wish.Forced = forced(plan, state)
 	wish.Frozen = !plan.Credentials.IsUnknown()
+	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
 	record, problems := lifecycle.ApplyRotation(ctx, op.fleet, wish, before, state.shown(), r.data.now)
@@ -321,6 +326,15 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	state.setRecord(left)
 	state.Pending = stringList(pendingOf(problems))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// keepAccountID keeps in private state which account the rotation is of: without a mark it is accepted with this id only.
+func keepAccountID(ctx context.Context, private privateWriter, wish lifecycle.Rotation, id string) diag.Diagnostics {
+	ids := map[string]string{}
+	if id != "" {
+		ids[wish.Platform] = id
+	}
+	return setAccountIDs(ctx, private, ids)
 }
 
 // needs lists the capabilities that a rotation needs of the platform that issues.

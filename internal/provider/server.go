@@ -23,6 +23,8 @@ type Hooks struct {
 	Change fleet.Watch
 	// Call, if set, is told of every call of Terraform by its name in the protocol, before it is served.
 	Call func(name string)
+	// Intercept, if set, stands before every call to a platform.
+	Intercept fleet.Intercept
 	// Sink, if set, may replace a configured audit sink.
 	Sink func(audit.NamedSink) audit.NamedSink
 }
