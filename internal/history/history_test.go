@@ -16,12 +16,7 @@ import (
 func TestHistories(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // much garbage, little memory
 	t.Setenv("TMPDIR", t.TempDir())                   // the provider notes there what a plan removes
-	server := providerserver.NewProtocol6(provider.New("test", time.Now)())()
-	c, err := core.New(t.Context(), server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := newDir(t)
+	c, dir := newCore(t), newDir(t)
 	rapid.Check(t, func(r *rapid.T) {
 		h, err := newHistory(c, dir)
 		if err != nil {
@@ -35,6 +30,15 @@ func TestHistories(t *testing.T) {
 		h.rest(r, drawOrder(r))
 		h.end(r, drawOrder(r))
 	})
+}
+
+func newCore(t *testing.T) *core.Core {
+	t.Helper()
+	c, err := core.New(t.Context(), providerserver.NewProtocol6(provider.New("test", time.Now)())())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // drawOrder returns an order of what may happen in any: forwards, backwards or turned by some places.

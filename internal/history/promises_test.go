@@ -105,7 +105,7 @@ func (h *history) recorded(platform, id string) bool {
 }
 
 // checkSecrets looks for secrets where none may be.
-func (h *history) checkSecrets(t *rapid.T, where any) {
+func (h *history) checkSecrets(t rapid.TB, where any) {
 	var all []string
 	switch where := where.(type) {
 	case core.State:
@@ -129,7 +129,7 @@ func (h *history) checkSecrets(t *rapid.T, where any) {
 }
 
 // checkSeen holds that nothing that is there was taken for gone (promise 5).
-func (h *history) checkSeen(t *rapid.T, now snapshot, plan *core.Plan) {
+func (h *history) checkSeen(t rapid.TB, now snapshot, plan *core.Plan) {
 	for address := range h.state {
 		before, after := stateOf(h.state, address), stateOf(plan.Refreshed, address)
 		if after == nil {
@@ -160,7 +160,7 @@ func (h *history) checkSeen(t *rapid.T, now snapshot, plan *core.Plan) {
 	}
 }
 
-func (h *history) checkHeld(t *rapid.T, address string, now snapshot, before, after object) {
+func (h *history) checkHeld(t rapid.TB, address string, now snapshot, before, after object) {
 	for platform := range before.object("entitlements") {
 		if h.wish.retired[platform] {
 			continue
@@ -176,7 +176,7 @@ func (h *history) checkHeld(t *rapid.T, address string, now snapshot, before, af
 }
 
 // checkShown holds that an apply has done nothing that its plan had not shown (promises 1 and 2).
-func (h *history) checkShown(t *rapid.T, before, after snapshot, plan *core.Plan) {
+func (h *history) checkShown(t rapid.TB, before, after snapshot, plan *core.Plan) {
 	all := changesOf(plan)
 	for _, platform := range platformNames() {
 		if h.wish.retired[platform] || !h.wish.configured(platform) {
@@ -206,7 +206,7 @@ func (h *history) checkShown(t *rapid.T, before, after snapshot, plan *core.Plan
 }
 
 // checkStrangers holds that nobody else's account was touched.
-func (h *history) checkStrangers(t *rapid.T, now snapshot) {
+func (h *history) checkStrangers(t rapid.TB, now snapshot) {
 	for platform, accounts := range h.world.strangers.accounts {
 		for id, a := range accounts {
 			if diff := cmp.Diff(a, now.accounts[platform][id]); diff != "" {
@@ -228,7 +228,7 @@ func (c changed) deletes(platform string, a nhi.Account) bool {
 	return planned == nil || planned.text("name") != a.Name
 }
 
-func (h *history) checkDeletion(t *rapid.T, all []changed, platform string, a nhi.Account) {
+func (h *history) checkDeletion(t rapid.TB, all []changed, platform string, a nhi.Account) {
 	i := slices.IndexFunc(all, func(c changed) bool { return c.deletes(platform, a) })
 	if i < 0 {
 		t.Fatalf("account %q on %s was deleted, and the plan did not show it", a.Name, platform)
@@ -246,7 +246,7 @@ func (c changed) about(platform string, a nhi.Account) bool {
 	return c.Action != core.NoOp && (accountIn(c.prior, platform) == a.Name || accountIn(c.planned, platform) == a.Name)
 }
 
-func checkEntitlements(t *rapid.T, all []changed, platform string, old, now nhi.Account) {
+func checkEntitlements(t rapid.TB, all []changed, platform string, old, now nhi.Account) {
 	for _, e := range nhi.Texts(nhi.Without(old.Entitlements, now.Entitlements)) {
 		shown := slices.ContainsFunc(all, func(c changed) bool {
 			if c.deletes(platform, old) {
@@ -272,7 +272,7 @@ func checkEntitlements(t *rapid.T, all []changed, platform string, old, now nhi.
 	}
 }
 
-func checkCredentials(t *rapid.T, all []changed, platform string, old, now nhi.Account) {
+func checkCredentials(t rapid.TB, all []changed, platform string, old, now nhi.Account) {
 	for _, was := range old.Credentials {
 		if slices.ContainsFunc(now.Credentials, func(c nhi.Credential) bool { return c.ID == was.ID }) {
 			continue
@@ -304,7 +304,7 @@ func (c changed) identity() string {
 }
 
 // checkAccount is about what is neither entitlements nor credentials.
-func checkAccount(t *rapid.T, all []changed, platform string, old, now nhi.Account) {
+func checkAccount(t rapid.TB, all []changed, platform string, old, now nhi.Account) {
 	for _, a := range []*nhi.Account{&old, &now} {
 		a.Entitlements, a.Credentials = nil, nil
 	}
@@ -324,7 +324,7 @@ func checkAccount(t *rapid.T, all []changed, platform string, old, now nhi.Accou
 	}
 }
 
-func checkCreation(t *rapid.T, all []changed, platform string, now nhi.Account) {
+func checkCreation(t rapid.TB, all []changed, platform string, now nhi.Account) {
 	shown := slices.ContainsFunc(all, func(c changed) bool {
 		return c.Type == "nhi_identity" && c.Action != core.NoOp && now.Mark == markOf(strings.TrimPrefix(c.Address, "nhi_identity.")) &&
 			c.planned.object("accounts").object(platform).text("name") == now.Name
@@ -390,7 +390,7 @@ func (h *history) noteOrphans(loss bool) {
 
 // checkEvidence holds that every change of a process that was not killed has an event of what came of it; and, if evidence
 // is required, every change an event that announced it (promise 10).
-func (h *history) checkEvidence(t *rapid.T) {
+func (h *history) checkEvidence(t rapid.TB) {
 	reported, announced := h.events.count("succeeded", "failed"), h.events.count("intended", "succeeded", "failed")
 	made, all := map[occurrence]int{}, map[occurrence]int{}
 	for _, c := range h.changes {

@@ -152,7 +152,7 @@ func (h *history) secretsOf(now snapshot, name string) map[string]driver.StoredS
 const tries = 4
 
 // rest lets luck be good until nothing is left to do, and looks at everything.
-func (h *history) rest(t *rapid.T, order core.Order) {
+func (h *history) rest(t rapid.TB, order core.Order) {
 	h.decide()
 	for try := 0; ; try++ {
 		plan := h.plan(t, h.config(), options{order: order})
@@ -188,7 +188,7 @@ func describe(plan *core.Plan) string {
 }
 
 // checkWorld compares the platforms with what is declared.
-func (h *history) checkWorld(t *rapid.T) {
+func (h *history) checkWorld(t rapid.TB) {
 	now := h.world.snapshot()
 	declared := map[string]map[string]bool{} // by platform, ids
 	for _, platform := range platformNames() {
@@ -218,7 +218,7 @@ func (h *history) checkWorld(t *rapid.T) {
 }
 
 // checkDeclared compares one account with what is declared.
-func (h *history) checkDeclared(t *rapid.T, now snapshot, name string, id *identity, platform string) nhi.Account {
+func (h *history) checkDeclared(t rapid.TB, now snapshot, name string, id *identity, platform string) nhi.Account {
 	declared := id.accounts[platform]
 	a, found := now.named(platform, declared.accountName(name))
 	if !found {
@@ -262,7 +262,7 @@ func (id *identity) held(platform string, a nhi.Account, now time.Time) []nhi.En
 }
 
 // checkRotation compares credentials and stores with what is declared, and logs in.
-func (h *history) checkRotation(t *rapid.T, now snapshot, name string, id *identity) {
+func (h *history) checkRotation(t rapid.TB, now snapshot, name string, id *identity) {
 	for _, platform := range platformNames() {
 		stored, there := now.secrets[platform][secretPath(name)]
 		wanted := id.rotation != nil && slices.Contains(id.rotation.stores, platform)
@@ -308,7 +308,7 @@ func (h *history) asleep(id *identity) bool {
 	return id.disabled || !id.expires.IsZero() && !h.clock.Before(id.expires)
 }
 
-func (h *history) checkLogin(t *rapid.T, name string, id *identity, stored driver.StoredSecret) {
+func (h *history) checkLogin(t rapid.TB, name string, id *identity, stored driver.StoredSecret) {
 	platform := id.rotation.platform
 	login := id.accounts[platform].accountName(name)
 	if stored.Fields["login"].Reveal() != login {
@@ -320,7 +320,7 @@ func (h *history) checkLogin(t *rapid.T, name string, id *identity, stored drive
 }
 
 // end destroys everything, and nothing of ours is left but what was to stay.
-func (h *history) end(t *rapid.T, order core.Order) {
+func (h *history) end(t rapid.TB, order core.Order) {
 	h.wish.unplugged = map[string]bool{}
 	for try := 0; len(h.state) > 0; try++ {
 		if try == 2 {

@@ -89,7 +89,7 @@ type options struct {
 func (o options) undisturbed() bool { return o.applyLuck.how == "" && o.between == nil && !o.stale }
 
 // run plans and applies.
-func (h *history) run(t *rapid.T, o options) *core.Plan {
+func (h *history) run(t rapid.TB, o options) *core.Plan {
 	config := h.config()
 	plan := h.plan(t, config, o)
 	if plan == nil {
@@ -103,7 +103,7 @@ func (h *history) run(t *rapid.T, o options) *core.Plan {
 }
 
 // plan returns nil if there is no plan.
-func (h *history) plan(t *rapid.T, config core.Config, o options) *core.Plan {
+func (h *history) plan(t rapid.TB, config core.Config, o options) *core.Plan {
 	l := h.luck(o.planLuck)
 	obstacles := h.obstacles(o)
 	before := h.world.snapshot()
@@ -128,7 +128,7 @@ func (h *history) plan(t *rapid.T, config core.Config, o options) *core.Plan {
 	return plan
 }
 
-func (h *history) apply(t *rapid.T, config core.Config, plan *core.Plan, o options) {
+func (h *history) apply(t rapid.TB, config core.Config, plan *core.Plan, o options) {
 	l := h.luck(o.applyLuck)
 	before := h.world.snapshot()
 	process, report, end := h.process(l, config.Provider)
@@ -148,13 +148,13 @@ func (h *history) apply(t *rapid.T, config core.Config, plan *core.Plan, o optio
 }
 
 // ended ends a process.
-func (h *history) ended(t *rapid.T, end func() error) {
+func (h *history) ended(t rapid.TB, end func() error) {
 	if err := end(); err != nil {
 		t.Fatalf("at the end of the process: %v", err)
 	}
 }
 
-func (h *history) checkReport(t *rapid.T, walk string, r *core.Report) {
+func (h *history) checkReport(t rapid.TB, walk string, r *core.Report) {
 	if len(r.Violations) > 0 {
 		t.Fatalf("%s: %s", walk, strings.Join(r.Violations, "\n"))
 	}
@@ -176,7 +176,7 @@ func (h *history) forget(address string) {
 }
 
 // adopt imports what stands in the configuration and not in state.
-func (h *history) adopt(t *rapid.T, name string) {
+func (h *history) adopt(t rapid.TB, name string) {
 	config := h.config()
 	address := identityAt(name)
 	id := h.wish.effective(name)

@@ -50,6 +50,21 @@ func (g Grant) steps(platform string, shown, observed []nhi.Entitlement) []recon
 	return plan.Steps(observed)
 }
 
+// strangerError says that the account of that name is nobody's. Where the id of the account is known that the grant was
+// about, that one is gone: another one has taken its name.
+type strangerError struct{ account, platform, identity string }
+
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("account %q on platform %q is managed by nobody: declare it in the account block of an nhi_identity named %q (with "+
+		"adopt = true, since it exists) before granting anything to it", e.account, e.platform, e.identity)
+}
+
+// gone reports whether an error of Grant.account says that the account that the grant was about does not exist.
+func (g Grant) gone(platform string, err error) bool {
+	var stranger *strangerError
+	return driver.CodeOf(err) == driver.NotFound || g.AccountIDs[platform] != "" && errors.As(err, &stranger)
+}
+
 // account reads the account that the grant is about. mustBeMarked refuses an account that nobody marked.
 func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, now, mustBeMarked bool) (nhi.Account, error) {
 	platform := conn.Platform().Name()
@@ -71,8 +86,7 @@ func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, no
 		return account, nil
 	}
 	if owner == reconcile.Unmarked {
-		return nhi.Account{}, fmt.Errorf("account %q on platform %q is managed by nobody: declare it in the account block of an "+
-			"nhi_identity named %q (with adopt = true, since it exists) before granting anything to it", account.Name, platform, g.Identity)
+		return nhi.Account{}, &strangerError{account: account.Name, platform: platform, identity: g.Identity}
 	}
 	return nhi.Account{}, &reconcile.OwnershipError{Platform: platform, Account: account, Ownership: owner}
 }
@@ -81,7 +95,7 @@ func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, no
 type GrantObservation struct {
 	// Visible is what the grant answers for and the account holds. For an expired grant it is what was recorded.
 	Visible Entitlements
-	// AccountIDs holds the ids of the accounts that exist, Targets the ids of the systems that answered.
+	// AccountIDs holds the ids of the accounts as they were last seen, Targets the ids of the systems that answered.
 	AccountIDs, Targets map[string]string
 	// Pending says in words what an expired grant still has to revoke.
 	Pending []string
@@ -103,10 +117,12 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 		answered.set(platform, conn.Target().ID)
 		account, err := g.account(ctx, f, conn, false, g.AccountIDs[platform] != "")
 		switch {
-		case err != nil && driver.CodeOf(err) != driver.NotFound:
-			return err
 		case err == nil:
 			ids.set(platform, account.ID)
+		case !g.gone(platform, err):
+			return err
+		case g.AccountIDs[platform] != "":
+			ids.set(platform, g.AccountIDs[platform]) // who takes the name without a mark is a stranger
 		}
 		shown := reconcile.Visible(account.Entitlements, before, g.Tolerated[platform], g.Exclusive)
 		if !g.Expired {
@@ -235,7 +251,7 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	}
 	account, err := g.account(ctx, f, conn, true, !recorded || g.AccountIDs[platform] != "")
 	if err != nil {
-		if driver.CodeOf(err) == driver.NotFound && (g.Expired || len(g.Declared[platform]) == 0) {
+		if g.gone(platform, err) && (g.Expired || len(g.Declared[platform]) == 0) {
 			return nil // who is gone holds nothing
 		}
 		return err

@@ -111,6 +111,8 @@ type Preview struct {
 	Realm string
 	// Found is true if an account with our mark is there already, left by an earlier run.
 	Found bool
+	// AdoptedID is the id of an account that is there without a mark and will be taken over, "" if there is none.
+	AdoptedID string
 	// Lacking names what our admin account may not do and would have to.
 	Lacking []string
 }
@@ -134,7 +136,9 @@ func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, acc
 	if err := reconcile.CheckOwner(platform, existing, mark, "", account.Adopt); err != nil {
 		return Preview{}, err
 	}
-	preview.Found = existing.Mark == mark
+	if preview.Found = existing.Mark == mark; !preview.Found {
+		preview.AdoptedID = existing.ID
+	}
 	return preview, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
@@ -82,7 +81,7 @@ func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rot
 	grant := Grant{Identity: r.Identity, AccountNames: r.AccountNames, AccountIDs: r.AccountIDs}
 	w.account, err = grant.account(ctx, f, w.conn, now, true)
 	w.exists = err == nil
-	if err != nil && driver.CodeOf(err) != driver.NotFound {
+	if err != nil && !grant.gone(r.Platform, err) {
 		return nil, Problems{{r.Platform, err}}
 	}
 	var problems Problems

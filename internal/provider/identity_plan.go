@@ -249,6 +249,9 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 		p.diags.AddAttributeWarning(b.path(), fmt.Sprintf("Account %q exists on platform %q", r.Name, platform.Name()),
 			"It carries this stack's mark for this identity, so an earlier run made it and did not get to record it. It will be taken over.")
 	}
+	if preview.AdoptedID != "" {
+		p.data.accounts.adopt(platform.Name(), r.Name, preview.AdoptedID)
+	}
 	// The id is not planned, even if the account exists: a replacement deletes it first.
 	r.Target = preview.Target
 	return recordValue(r), true

@@ -13,6 +13,7 @@ type plannedAccounts struct {
 	realms     map[accountKey]string          // realm and account name → platform
 	identities map[string]map[string]struct{} // identity → platforms; only wholly known identities
 	created    map[string]bool                // identities that are made by this plan
+	adopted    map[accountKey]string          // ids of accounts that this plan takes over
 }
 
 type accountClaim struct {
@@ -23,7 +24,7 @@ type accountClaim struct {
 func newPlannedAccounts() *plannedAccounts {
 	return &plannedAccounts{
 		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
-		created: make(map[string]bool),
+		created: make(map[string]bool), adopted: make(map[accountKey]string),
 	}
 }
 
@@ -71,6 +72,20 @@ func (p *plannedAccounts) complete(identity string, platforms []string, creating
 		set[platform] = struct{}{}
 	}
 	p.identities[identity] = set
+}
+
+// adopt notes that the plan takes an account over that nobody has marked.
+func (p *plannedAccounts) adopt(platform, account, id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.adopted[accountKey{platform, account}] = id
+}
+
+// adoptedID is the id of an account that the plan takes over, "" if it does not.
+func (p *plannedAccounts) adoptedID(platform, account string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.adopted[accountKey{platform, account}]
 }
 
 // creates reports whether the plan makes the identity, anew or for the first time.

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
@@ -330,9 +331,9 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 
 // keepAccountID keeps in private state which account the rotation is of: without a mark it is accepted with this id only.
 func keepAccountID(ctx context.Context, private privateWriter, wish lifecycle.Rotation, id string) diag.Diagnostics {
-	ids := map[string]string{}
+	ids := maps.Clone(wish.AccountIDs)
 	if id != "" {
-		ids[wish.Platform] = id
+		ids = map[string]string{wish.Platform: id}
 	}
 	return setAccountIDs(ctx, private, ids)
 }

@@ -1,0 +1,85 @@
+package history
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// begin begins a history that is not random: one that a random history has found to go wrong.
+func begin(t *testing.T, a *identity) *history {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	h, err := newHistory(newCore(t), newDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.world.close)
+	h.wish = &wish{unplugged: map[string]bool{}, retired: map[string]bool{}, identities: map[string]*identity{"a": a}}
+	h.rest(t, nil)
+	return h
+}
+
+func rotated() *identity {
+	return &identity{
+		owner: "team", accounts: map[string]account{"p": {}, "q": {}}, rotation: &rotationWish{platform: "p", stores: []string{"r"}},
+	}
+}
+
+// Without its mark the account of a rotation was a stranger's, so nothing could be planned, not even to mark it again.
+func TestRotatedAccountWithoutItsMark(t *testing.T) {
+	h := begin(t, rotated())
+	a, _ := h.world.snapshot().named("p", "a")
+	h.do(h.world.platforms["p"].UpdateAccount(context.Background(), a.Ref, driver.AccountChange{Mark: &nhi.Mark{}}))
+	h.rest(t, nil)
+	h.end(t, nil)
+}
+
+// The secret of the old rotation, which goes first, was in the way of the new one.
+func TestRotationMovesAndKeepsItsPath(t *testing.T) {
+	h := begin(t, rotated())
+	h.wish.identities["a"].rotation = &rotationWish{platform: "q", stores: []string{"r"}}
+	h.rest(t, nil)
+	h.end(t, nil)
+}
+
+// An account could not be adopted and rotated by one plan: when that is made, it carries no mark yet.
+func TestAdoptedAndRotated(t *testing.T) {
+	h := begin(t, nil)
+	squatter(t, h, "p", "a")
+	h.wish.identities["a"] = rotated()
+	h.wish.identities["a"].accounts["p"] = account{adopt: true}
+	h.rest(t, nil)
+	h.end(t, nil)
+}
+
+// Somebody deletes an account and makes another one of its name: that one was mistaken for the account of the grant and of
+// the rotation, so that nothing could be planned or destroyed, or, when the platform had shown the account's absence in
+// between, for one to be managed without having been adopted.
+func TestAccountInThePlaceOfAnother(t *testing.T) {
+	for _, adopt := range []bool{true, false} {
+		a := rotated()
+		a.main = &grant{exclusive: true, entitlements: map[string][]string{"p": {"role:a"}}}
+		h := begin(t, a)
+		h.do(h.world.platforms["p"].DeleteAccount(context.Background(), nhi.Ref{Name: "a"}))
+		squatter(t, h, "p", "a")
+		if adopt {
+			a.accounts["p"] = account{adopt: true}
+			h.rest(t, nil)
+		}
+		h.end(t, nil)
+		if _, there := h.world.snapshot().named("p", "a"); there == adopt {
+			t.Errorf("adopt %v, and after destroying the account is there: %v", adopt, there)
+		}
+	}
+}
+
+// squatter makes an account that nobody has marked.
+func squatter(t *testing.T, h *history, platform, name string) {
+	t.Helper()
+	ref, err := h.world.platforms[platform].CreateAccount(context.Background(), driver.AccountSpec{Name: name})
+	h.do(err)
+	h.do(h.world.platforms[platform].Grant(context.Background(), ref, entitlements("role:b", "role:y")))
+}
