@@ -385,3 +385,32 @@ func TestAccountTakenByAnotherStack(t *testing.T) {
 	w.DestroyFails("-refresh=false").Has(t, `belongs to the stack "other"`)
 	s.holds("agent", s.texts(0)...)
 }
+
+// What was imported is marked by the first apply. Where that failed, the next plan says so.
+func TestImportThatFailedHalfway(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
+	t.Parallel()
+	proxy := NewHTTPProxy(t, testenv.Load(t).Vault.Address)
+	sandbox, vault := sandboxSite(t, "warehouse"), vaultSite(t, "secrets", proxy.URL)
+	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{sandbox, vault}, noGrant: true}
+	w := c.workspace(t)
+	for _, s := range c.sites {
+		s.foreign(c.identity)
+	}
+	w.must(0, "import", "-no-color", "nhi_identity.this", c.identity)
+	refused := refuseWrites(proxy, "/identity/entity")
+	w.ApplyFails().Has(t, `Unable to update identity "`+c.identity+`" on platform "secrets"`)
+	proxy.Deny(nil)
+	if mark := vault.account(c.identity).Mark; !mark.IsZero() || refused.Load() == 0 {
+		t.Fatalf("the account is marked %v although %d changes were refused", mark, refused.Load())
+	}
+	w.Plan(exitChanges).Has(t, `- "secrets: the ownership mark of account`)
+	w.Apply()
+	for _, s := range c.sites {
+		if mark := s.account(c.identity).Mark; mark != (nhi.Mark{Stack: c.stack, Identity: c.identity}) {
+			t.Errorf("%s: mark %v", s.name, mark)
+		}
+	}
+}

@@ -258,9 +258,8 @@ func (r *identityResource) Update(ctx context.Context, req resource.UpdateReques
 	plan.report("update", problems, &resp.Diagnostics)
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.record(records, pendingOf(problems))
-	if len(problems) == 0 {
-		resp.Diagnostics.Append(resp.Private.SetKey(ctx, importedKey, nil)...)
-	}
+	// Also where a platform failed: that its account carries no mark is then what is left to do.
+	resp.Diagnostics.Append(resp.Private.SetKey(ctx, importedKey, nil)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), plan.Name)...)
 }
