@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -68,6 +71,39 @@ func TestOverviewHasEveryKind(t *testing.T) {
 	for _, row := range rows {
 		if strings.Count(row, "|") != strings.Count(rows[0], "|") {
 			t.Errorf("the row has another number of columns: %s", row)
+		}
+	}
+}
+
+// TestThreatModelNamesTests: what the threat model says is held by a test is held by one that exists.
+func TestThreatModelNamesTests(t *testing.T) {
+	root := filepath.Join("..", "..")
+	page, err := os.ReadFile(filepath.Join(root, "templates", "guides", "threat-model.md.tmpl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|HTTPFaults)\w*)\(`)
+	known := map[string]bool{}
+	err = filepath.WalkDir(filepath.Join(root, "internal"), func(name string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		for _, found := range declared.FindAllSubmatch(text, -1) {
+			known[string(found[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz|HTTPFaults)\\w*)[^`]*`").FindAllSubmatch(page, -1)
+	if len(named) < 20 {
+		t.Errorf("the page names %d tests", len(named))
+	}
+	for _, name := range named {
+		if !known[string(name[1])] {
+			t.Errorf("the page names %s, which is no test", name[1])
 		}
 	}
 }
