@@ -83,3 +83,15 @@ func squatter(t *testing.T, h *history, platform, name string) {
 	h.do(err)
 	h.do(h.world.platforms[platform].Grant(context.Background(), ref, entitlements("role:b", "role:y")))
 }
+
+// The same, where the rotation is new and the mark is missing on an account that the identity has had for long.
+func TestAccountWithoutItsMarkIsRotated(t *testing.T) {
+	a := rotated()
+	a.rotation = nil
+	h := begin(t, a)
+	there, _ := h.world.snapshot().named("p", "a")
+	h.do(h.world.platforms["p"].UpdateAccount(context.Background(), there.Ref, driver.AccountChange{Mark: &nhi.Mark{}}))
+	h.wish.identities["a"] = rotated()
+	h.rest(t, nil)
+	h.end(t, nil)
+}

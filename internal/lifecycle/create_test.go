@@ -252,10 +252,10 @@ func TestPanicIsTheProblemOfItsPlatform(t *testing.T) {
 func TestInspect(t *testing.T) {
 	w := newWorld()
 	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours})
-	w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
+	adopted := w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
 	for platform, want := range map[string]lifecycle.Preview{
 		"a": {Target: "target-a", Realm: "target-a", Found: true},
-		"b": {Target: "target-b", Realm: "target-b"},
+		"b": {Target: "target-b", Realm: "target-b", AdoptedID: adopted.ID},
 		"c": {Target: "target-c", Realm: "target-c"},
 	} {
 		got, err := lifecycle.Inspect(t.Context(), w.fleet(), "billing", platform, lifecycle.Account{Name: "billing", Adopt: true})

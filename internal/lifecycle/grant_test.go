@@ -205,6 +205,36 @@ func TestGrantOfAnAccountThatIsGone(t *testing.T) {
 	}
 }
 
+// TestGrantOfAnAccountWhoseNameIsTaken: an account without a mark under the name of one that is gone is a stranger's, also
+// when a refresh had seen the name free in between.
+func TestGrantOfAnAccountWhoseNameIsTaken(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	g := grant(onAll("before"))
+	seen, problems := lifecycle.ObserveGrant(t.Context(), w.fleet(), g, g.Declared, nil)
+	must(t, problems)
+	g.AccountIDs = seen.AccountIDs
+	w.b.drop("billing")
+	seen, problems = lifecycle.ObserveGrant(t.Context(), w.fleet(), g, g.Declared, nil)
+	must(t, problems)
+	g.AccountIDs = seen.AccountIDs
+	w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Entitlements: roles("before", "theirs")})
+	before := w.b.all()
+	seen, problems = lifecycle.ObserveGrant(t.Context(), w.fleet(), g, seen.Visible, nil)
+	if must(t, problems); len(seen.Visible["b"]) > 0 {
+		t.Errorf("seen %v", seen.Visible)
+	}
+	if _, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), g, seen.Visible, nil); len(problems) != 1 || problems[0].Platform != "b" ||
+		!strings.Contains(problems.Error(), "managed by nobody") {
+		t.Errorf("problems %v", problems)
+	}
+	_, problems = lifecycle.DeleteGrant(t.Context(), w.fleet(), g, seen.Visible, nil)
+	must(t, problems)
+	if diff := cmp.Diff(before, w.b.all()); diff != "" {
+		t.Errorf("the stranger's account (-before +after):\n%s", diff)
+	}
+}
+
 func TestGrantOfAnotherStacksAccount(t *testing.T) {
 	w := newWorld()
 	holders(t, w)

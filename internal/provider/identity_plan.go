@@ -187,6 +187,7 @@ func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map
 		if realm := platform.Realm(); realm != "" {
 			addErrorAt(p.diags, b.path(), "Same account on two platforms", p.data.accounts.claimRealm(realm, accountName, name))
 		}
+		p.data.accounts.own(name, accountName, r.ID)
 		r.Status = status
 		return recordValue(r), true
 	}
@@ -250,7 +251,7 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 			"It carries this stack's mark for this identity, so an earlier run made it and did not get to record it. It will be taken over.")
 	}
 	if preview.AdoptedID != "" {
-		p.data.accounts.adopt(platform.Name(), r.Name, preview.AdoptedID)
+		p.data.accounts.own(platform.Name(), r.Name, preview.AdoptedID)
 	}
 	// The id is not planned, even if the account exists: a replacement deletes it first.
 	r.Target = preview.Target

@@ -13,7 +13,7 @@ type plannedAccounts struct {
 	realms     map[accountKey]string          // realm and account name → platform
 	identities map[string]map[string]struct{} // identity → platforms; only wholly known identities
 	created    map[string]bool                // identities that are made by this plan
-	adopted    map[accountKey]string          // ids of accounts that this plan takes over
+	ids        map[accountKey]string          // accounts that are an identity's once this plan is applied, whatever mark they carry now
 }
 
 type accountClaim struct {
@@ -24,7 +24,7 @@ type accountClaim struct {
 func newPlannedAccounts() *plannedAccounts {
 	return &plannedAccounts{
 		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
-		created: make(map[string]bool), adopted: make(map[accountKey]string),
+		created: make(map[string]bool), ids: make(map[accountKey]string),
 	}
 }
 
@@ -74,18 +74,18 @@ func (p *plannedAccounts) complete(identity string, platforms []string, creating
 	p.identities[identity] = set
 }
 
-// adopt notes that the plan takes an account over that nobody has marked.
-func (p *plannedAccounts) adopt(platform, account, id string) {
+// own notes that an account is an identity's once the plan is applied: it is recorded, or will be adopted.
+func (p *plannedAccounts) own(platform, account, id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.adopted[accountKey{platform, account}] = id
+	p.ids[accountKey{platform, account}] = id
 }
 
-// adoptedID is the id of an account that the plan takes over, "" if it does not.
-func (p *plannedAccounts) adoptedID(platform, account string) string {
+// owned is the id of an account that own has noted, "" if it has not.
+func (p *plannedAccounts) owned(platform, account string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.adopted[accountKey{platform, account}]
+	return p.ids[accountKey{platform, account}]
 }
 
 // creates reports whether the plan makes the identity, anew or for the first time.

@@ -187,8 +187,8 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 	wish := p.plan.wish(p.diags)
 	wish.AccountIDs = p.accountIDs
 	account := lifecycle.Grant{Identity: wish.Identity, AccountNames: wish.AccountNames}.AccountName(wish.Platform)
-	if id := p.data.accounts.adoptedID(wish.Platform, account); id != "" {
-		wish.AccountIDs = map[string]string{wish.Platform: id} // it carries our mark by the time the rotation is applied
+	if id := p.data.accounts.owned(wish.Platform, account); id != "" {
+		wish.AccountIDs = map[string]string{wish.Platform: id} // by the time the rotation is applied it carries our mark
 	}
 	if p.claim(wish); p.diags.HasError() {
 		return nil
