@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -92,6 +93,19 @@ func TestAccountWithoutItsMarkIsRotated(t *testing.T) {
 	there, _ := h.world.snapshot().named("p", "a")
 	h.do(h.world.platforms["p"].UpdateAccount(context.Background(), there.Ref, driver.AccountChange{Mark: &nhi.Mark{}}))
 	h.wish.identities["a"] = rotated()
+	h.rest(t, nil)
+	h.end(t, nil)
+}
+
+// What an expired grant has declared and another one gives as well was to be revoked in every plan, and never was.
+func TestExpiredGrantToleratesWhatItDeclares(t *testing.T) {
+	a := rotated()
+	a.extra = &grant{entitlements: map[string][]string{"p": {"role:a"}}}
+	a.main = &grant{exclusive: true, entitlements: map[string][]string{"p": {"role:a", "role:b"}}}
+	h := begin(t, a)
+	a.main.expires = h.clock.Add(time.Hour)
+	h.rest(t, nil)
+	h.clock = h.clock.Add(2 * time.Hour)
 	h.rest(t, nil)
 	h.end(t, nil)
 }

@@ -52,6 +52,7 @@ type luck struct {
 	fault
 	interrupt func()
 	world     *world
+	sabotage  func(c fleet.Call) error
 
 	mu    sync.Mutex
 	count map[string]int
@@ -63,7 +64,7 @@ type luck struct {
 }
 
 func (h *history) luck(f fault) *luck {
-	return &luck{fault: f, world: h.world, count: map[string]int{}, events: h.events}
+	return &luck{fault: f, world: h.world, sabotage: h.sabotage, count: map[string]int{}, events: h.events}
 }
 
 var errDead = errors.New("the process is dead")
@@ -117,6 +118,14 @@ func (l *luck) call(ctx context.Context, c fleet.Call, do func(ctx context.Conte
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if l.sabotage != nil {
+			if err := l.sabotage(c); err != nil {
+				if errors.Is(err, errUndone) {
+					return nil
+				}
+				return err
+			}
+		}
 		if c.Change != nil {
 			l.world.touch()
 		}
@@ -145,6 +154,8 @@ type events struct {
 	mu  sync.Mutex
 	all []audit.Event
 	ids map[string]bool
+	// deaf takes nothing and says that it did.
+	deaf bool
 }
 
 func newEvents() *events { return &events{ids: map[string]bool{}} }
@@ -152,7 +163,7 @@ func newEvents() *events { return &events{ids: map[string]bool{}} }
 func (e *events) take(event audit.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.ids[event.ID] {
+	if !e.ids[event.ID] && !e.deaf {
 		e.ids[event.ID] = true
 		e.all = append(e.all, event)
 	}

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/acctest/core"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/provider"
 )
 
@@ -33,7 +35,12 @@ type history struct {
 	// and credentials, and platforms with paths. What is declared finds them; until then they are nobody's.
 	orphans map[string]bool
 	counter int
+	// sabotage, if set, is done before each call to a platform: an error is what the call returns, errUndone makes it a lie.
+	sabotage func(c fleet.Call) error
 }
+
+// errUndone makes a call succeed without being done.
+var errUndone = errors.New("not done")
 
 func newHistory(c *core.Core, dir string) (*history, error) {
 	w, err := newWorld(dir)

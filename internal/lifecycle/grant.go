@@ -130,9 +130,9 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 			return nil
 		}
 		visible.set(platform, nhi.Union(before, shown))
-		words := make([]string, len(shown))
-		for i, e := range shown {
-			words[i] = fmt.Sprintf("%s: revoke %s (expired)", platform, e)
+		var words []string
+		for _, e := range nhi.Without(shown, g.Tolerated[platform]) { // another grant may still give what both declare
+			words = append(words, fmt.Sprintf("%s: revoke %s (expired)", platform, e))
 		}
 		pending.set(platform, words)
 		return nil
