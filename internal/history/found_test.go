@@ -109,3 +109,13 @@ func TestExpiredGrantToleratesWhatItDeclares(t *testing.T) {
 	h.rest(t, nil)
 	h.end(t, nil)
 }
+
+// The plan promised that a suspended account gets no credential; when the rotation was applied it was not suspended any more.
+func TestResumedAndRotated(t *testing.T) {
+	a := rotated()
+	a.disabled = true
+	h := begin(t, a)
+	a.disabled, a.rotation.stores = false, []string{"q"}
+	h.rest(t, nil)
+	h.end(t, nil)
+}

@@ -57,7 +57,7 @@ func drawOrder(t *rapid.T) core.Order {
 func (h *history) step(t *rapid.T) {
 	switch rapid.SampledFrom([]string{
 		"apply", "apply", "apply", "apply", "configure", "configure", "by hand", "by hand", "by hand", "wait", "other identity", "destroy",
-		"forget", "import", "unplug", "retire", "rest",
+		"forget", "import", "unplug", "retire", "go astray", "rest",
 	}).Draw(t, "step") {
 	case "apply":
 		h.run(t, h.drawRun(t))
@@ -84,6 +84,8 @@ func (h *history) step(t *rapid.T) {
 	case "unplug":
 		platform := rapid.SampledFrom(platformNames()).Draw(t, "platform")
 		h.wish.unplugged[platform] = !h.wish.unplugged[platform]
+	case "go astray":
+		h.goAstray(t)
 	case "retire":
 		if someOf(t, 3, "for good") {
 			h.wish.retired[rapid.SampledFrom([]string{"q", "r"}).Draw(t, "platform")] = true
@@ -91,6 +93,15 @@ func (h *history) step(t *rapid.T) {
 	case "rest":
 		h.rest(t, drawOrder(t))
 	}
+}
+
+// goAstray lets the name of a platform reach another system, or the right one again.
+func (h *history) goAstray(t *rapid.T) {
+	platform := rapid.SampledFrom(platformNames()).Draw(t, "platform")
+	if h.wish.astray != "" {
+		platform = ""
+	}
+	h.wish.astray = platform
 }
 
 func (h *history) drawRun(t *rapid.T) options {

@@ -202,7 +202,49 @@ func (h *history) checkShown(t rapid.TB, before, after snapshot, plan *core.Plan
 		}
 	}
 	h.checkStrangers(t, after)
+	h.checkCallers(t, before, after, all)
 	h.noteKept(all)
+}
+
+// checkCallers holds that no caller of a rotated account was broken (promise 7): what a store holds is valid, and so is what
+// it held before, if there is an overlap. Callers of an account or a rotation that goes are on their own.
+func (h *history) checkCallers(t rapid.TB, before, after snapshot, all []changed) {
+	for _, name := range identityNames() {
+		o := stateOf(h.state, rotationAt(name))
+		if o == nil || slices.ContainsFunc(all, func(c changed) bool { return c.Address == rotationAt(name) && c.goes() }) {
+			continue
+		}
+		platform := o.text("platform")
+		account, there := after.named(platform, accountIn(o, platform))
+		old, was := before.accounts[platform][account.ID]
+		if !there || !was {
+			continue
+		}
+		valid := func(a nhi.Account, label string) bool {
+			return slices.ContainsFunc(a.Credentials, func(c nhi.Credential) bool { return c.Label == label })
+		}
+		for store := range after.secrets {
+			earlier, now := labelIn(before, store, name), labelIn(after, store, name)
+			if earlier == "" || now == "" || !valid(old, earlier) {
+				continue
+			}
+			if !valid(account, now) {
+				t.Fatalf("the secret of %s on %s is %s, which is not valid any more; it was %s", name, store, now, earlier)
+			}
+			if overlap := o.text("overlap"); overlap != "0h" && earlier != now && !valid(account, earlier) {
+				t.Fatalf("the secret of %s on %s was %s, which is not valid any more within an overlap of %s", name, store, earlier, overlap)
+			}
+		}
+	}
+}
+
+// labelIn is the label of the credential that a store holds, "" if it holds none.
+func labelIn(s snapshot, store, identity string) string {
+	var note object
+	if err := json.Unmarshal([]byte(s.secrets[store][secretPath(identity)].Fields["nhi"].Reveal()), &note); err != nil {
+		return ""
+	}
+	return note.text("label")
 }
 
 // checkStrangers holds that nobody else's account was touched.

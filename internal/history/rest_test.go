@@ -32,6 +32,9 @@ func (h *history) obstacles(o options) []string {
 	var out []string
 	for address := range h.state {
 		for _, platform := range h.mentions(address) {
+			if h.wish.astray == platform {
+				out = append(out, fmt.Sprintf("%s is on %s, which is another system", address, platform))
+			}
 			if h.wish.unplugged[platform] {
 				out = append(out, fmt.Sprintf("%s is on %s, which is not configured", address, platform))
 			}
@@ -99,7 +102,7 @@ func (h *history) mentions(address string) []string {
 
 // decide does what a person has to decide.
 func (h *history) decide() {
-	h.wish.unplugged = map[string]bool{}
+	h.wish.unplugged, h.wish.astray = map[string]bool{}, ""
 	now := h.world.snapshot()
 	for _, name := range identityNames() {
 		id := h.wish.identities[name]
@@ -321,7 +324,7 @@ func (h *history) checkLogin(t rapid.TB, name string, id *identity, stored drive
 
 // end destroys everything, and nothing of ours is left but what was to stay.
 func (h *history) end(t rapid.TB, order core.Order) {
-	h.wish.unplugged = map[string]bool{}
+	h.wish.unplugged, h.wish.astray = map[string]bool{}, ""
 	for try := 0; len(h.state) > 0; try++ {
 		if try == 2 {
 			t.Fatalf("after destroying there is still %v", h.state.Addresses())

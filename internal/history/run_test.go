@@ -97,6 +97,9 @@ func (o options) undisturbed() bool { return o.applyLuck.how == "" && o.between 
 
 // run plans and applies.
 func (h *history) run(t rapid.TB, o options) *core.Plan {
+	if o.stale || !h.noticesStraying() {
+		h.wish.astray = ""
+	}
 	config := h.config()
 	plan := h.plan(t, config, o)
 	if plan == nil {
@@ -107,6 +110,16 @@ func (h *history) run(t rapid.TB, o options) *core.Plan {
 	}
 	h.apply(t, config, plan, o)
 	return plan
+}
+
+// noticesStraying reports whether state knows accounts on the platform that went astray. Otherwise nobody could tell.
+func (h *history) noticesStraying() bool {
+	for address, o := range h.state {
+		if o.Type == "nhi_identity" && stateOf(h.state, address).object("accounts").object(h.wish.astray) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // plan returns nil if there is no plan.
@@ -184,6 +197,7 @@ func (h *history) forget(address string) {
 
 // adopt imports what stands in the configuration and not in state.
 func (h *history) adopt(t rapid.TB, name string) {
+	h.wish.astray = ""
 	config := h.config()
 	address := identityAt(name)
 	id := h.wish.effective(name)

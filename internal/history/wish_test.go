@@ -23,6 +23,8 @@ func markOf(identity string) nhi.Mark { return nhi.Mark{Stack: stack, Identity: 
 type wish struct {
 	// unplugged platforms are not in the configuration for now; retired ones are gone for good.
 	unplugged, retired map[string]bool
+	// astray is a platform whose name reaches another system for now, "" if none does.
+	astray string
 	// evidenced is audit { required = true }.
 	evidenced  bool
 	identities map[string]*identity
@@ -238,7 +240,11 @@ func (h *history) providerConfig() core.Body {
 			retired = append(retired, name)
 		}
 		if h.wish.configured(name) {
-			platforms = append(platforms, core.Body{"name": name, "path": h.world.path(name)})
+			path := h.world.path(name)
+			if h.wish.astray == name {
+				path = h.world.path("elsewhere")
+			}
+			platforms = append(platforms, core.Body{"name": name, "path": path})
 		}
 	}
 	body["sandbox"], body["retired_platforms"] = platforms, retired

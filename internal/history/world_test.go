@@ -88,8 +88,10 @@ func newWorld(dir string) (*world, error) {
 func (w *world) path(platform string) string { return filepath.Join(w.dir, platform+".db") }
 
 func (w *world) close() {
-	for name, d := range w.platforms {
+	for _, d := range w.platforms {
 		_ = d.Close()
+	}
+	for _, name := range append(platformNames(), "elsewhere") {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			_ = os.Remove(w.path(name) + suffix)
 		}

@@ -234,12 +234,20 @@ func (p *rotationPlan) values(ctx context.Context, view lifecycle.RotationView) 
 		places = append(places, b.place())
 	}
 	values["delivered"] = placesValue(places)
-	if p.creating || len(view.Words) > 0 {
+	if p.creating || len(view.Words) > 0 || p.updates(values) {
 		return values
 	}
 	values["current"], values["credentials"] = p.state.Current, p.state.Credentials
 	values["rotates_at"] = p.plan.rotatesAt(p.state.record().Credentials)
 	return values
+}
+
+// updates reports whether the rotation is updated although nothing is due. Then what becomes due until the apply is done as
+// well: the identity may be resumed first, or time may pass. Terraform would take that for a broken promise if the plan
+// had said that the credentials stay as they are.
+func (p *rotationPlan) updates(values map[string]attr.Value) bool {
+	return p.changed || len(p.state.Undelivered.Elements()) > 0 || !p.state.Delivered.Equal(values["delivered"]) ||
+		!p.state.Targets.Equal(values["targets"]) || len(p.state.Pending.Elements()) > 0 || len(p.state.Unmanaged.Elements()) > 0
 }
 
 // replaced reports whether the rotation becomes one of another account.
