@@ -119,3 +119,13 @@ func TestResumedAndRotated(t *testing.T) {
 	h.rest(t, nil)
 	h.end(t, nil)
 }
+
+// An account was deleted after the plan and made again by the apply, which Terraform took for a bug of the provider.
+func TestAccountIsDeletedBetweenPlanAndApply(t *testing.T) {
+	a := rotated()
+	h := begin(t, a)
+	a.owner = "other-team"
+	h.run(t, options{between: func() { h.do(h.world.platforms["p"].DeleteAccount(context.Background(), nhi.Ref{Name: "a"})) }})
+	h.rest(t, nil)
+	h.end(t, nil)
+}

@@ -217,7 +217,8 @@ func (h *history) checkCallers(t rapid.TB, before, after snapshot, all []changed
 		platform := o.text("platform")
 		account, there := after.named(platform, accountIn(o, platform))
 		old, was := before.accounts[platform][account.ID]
-		if !there || !was {
+		deleted := slices.ContainsFunc(all, func(c changed) bool { return c.deletes(platform, account) })
+		if !there || !was || deleted {
 			continue
 		}
 		valid := func(a nhi.Account, label string) bool {

@@ -254,6 +254,21 @@ func (m identityModel) report(verb string, problems lifecycle.Problems, diags *d
 	}
 }
 
+// reportRemade says which accounts are not those that the plan knew: they were deleted before it was applied, and are made
+// again. Terraform would call that a bug of the provider.
+func (m identityModel) reportRemade(records map[string]lifecycle.Record, diags *diag.Diagnostics) {
+	for platform, planned := range m.records() {
+		now, there := records[platform]
+		if !there || planned.ID == "" || planned.ID == now.ID {
+			continue
+		}
+		diags.AddAttributeError(path.Root("accounts").AtMapKey(platform), fmt.Sprintf("Account %q on platform %q was deleted meanwhile",
+			now.Name, platform), fmt.Sprintf("The account with the id %q was deleted outside Terraform after this plan was made. It is there again "+
+			"with the id %q, as declared, but without what grants and rotations gave it. Run again: the next plan shows what that is.",
+			planned.ID, now.ID))
+	}
+}
+
 // advice says what a user can do next, where that does not follow from the error itself.
 func advice(verb string) string {
 	switch verb {

@@ -256,6 +256,7 @@ func (r *identityResource) Update(ctx context.Context, req resource.UpdateReques
 	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
 	records, problems := lifecycle.UpdateIdentity(ctx, op.fleet, plan.wish(r.data), state.records())
 	plan.report("update", problems, &resp.Diagnostics)
+	plan.reportRemade(records, &resp.Diagnostics)
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.record(records, pendingOf(problems))
 	// Also where a platform failed: that its account carries no mark is then what is left to do.
