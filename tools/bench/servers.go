@@ -80,7 +80,13 @@ func benchRights() []string {
 const (
 	prepareSQL = `create schema bench; create table bench.invoices (id int); create table bench.ledger (id int);
 		create sequence bench.numbers; create role bench_reporting nologin; create role bench_audit nologin`
-	cleanSQL = `drop schema if exists bench cascade; drop role if exists bench_reporting, bench_audit`
+	// A run that failed may have left its accounts.
+	cleanSQL = `drop schema if exists bench cascade; drop role if exists bench_reporting, bench_audit;
+		do $$ declare r text; begin
+			for r in select quote_ident(rolname) from pg_roles where rolname ~ '^svc-[0-9]+$' loop
+				execute 'drop owned by ' || r; execute 'drop role ' || r;
+			end loop;
+		end $$`
 )
 
 // postgresql puts one platform on the server. Both providers speak TLS with it and verify its certificate.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -144,6 +145,9 @@ func cutAll(texts []string) []string {
 // printable escapes what encoding/json leaves as it is although a terminal or a log viewer might obey it (controls beyond
 // ASCII, marks that reorder text), and with it every letter beyond ASCII. The JSON means the same.
 func printable(text []byte) []byte {
+	if !slices.ContainsFunc(text, func(b byte) bool { return b < ' ' || b > '~' }) {
+		return text
+	}
 	var out bytes.Buffer
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)

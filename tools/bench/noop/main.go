@@ -14,7 +14,7 @@ import (
 
 func main() {
 	newProvider := func() provider.Provider { return &noopProvider{shape: product.New("bench", time.Now)()} }
-	if err := usage.Serve(newProvider); err != nil {
+	if err := usage.Measure(func() error { return usage.Serve(newProvider) }); err != nil {
 		log.Fatal(err)
 	}
 }

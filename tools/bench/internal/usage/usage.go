@@ -37,16 +37,20 @@ type Report struct {
 	PeakKB int64 `json:"peak_kb"`
 }
 
-// Serve serves a provider like the product does, and leaves a report when it ends.
-func Serve(newProvider func() provider.Provider) error {
+// Measure calls serve, which serves a provider until it has no more calls, and leaves a report when it ends.
+func Measure(serve func() error) error {
 	stop, err := startProfile()
 	if err != nil {
 		return err
 	}
-	err = providerserver.Serve(context.Background(), newProvider, providerserver.ServeOpts{
+	return errors.Join(serve(), stop(), leaveReport())
+}
+
+// Serve serves a provider as the framework does by itself.
+func Serve(newProvider func() provider.Provider) error {
+	return providerserver.Serve(context.Background(), newProvider, providerserver.ServeOpts{
 		Address: "registry.terraform.io/nhi-labs/nhi",
 	})
-	return errors.Join(err, stop(), leaveReport())
 }
 
 func startProfile() (stop func() error, err error) {
