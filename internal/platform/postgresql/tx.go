@@ -13,7 +13,11 @@ import (
 // Every transaction fixes the search path: names in catalog queries mean the catalog's objects whatever a schema in
 // the database contains, and the server qualifies every name that it prints.
 const (
-	beginRead = `begin isolation level repeatable read read only; set local search_path = pg_catalog, pg_temp`
+	beginRead = `begin isolation level repeatable read read only; set local search_path = pg_catalog, pg_temp;` + planOnce
+
+	// The queries ask for the same whatever their parameters are, and to plan one can take longer than to carry it out: each
+	// connection plans each once.
+	planOnce = ` set local plan_cache_mode = force_generic_plan`
 
 	// One writer of this product at a time per database: two changes of one ACL or one role at the same time make
 	// PostgreSQL fail with "tuple concurrently updated". What follows the lock sees what the previous writer committed.
@@ -21,7 +25,7 @@ const (
 	lockWriters = `select pg_advisory_xact_lock(7882826979825)`
 
 	beginUnlocked = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
-		` set local standard_conforming_strings = on`
+		` set local standard_conforming_strings = on;` + planOnce
 	beginWrite = beginUnlocked + "; " + lockWriters
 )
 
