@@ -24,7 +24,7 @@ func main() {
 		s.Sink = sink(answer)
 		return s
 	}})
-	if err := errors.Join(usage.Measure(func() error { return usage.Serve(server.Provider) }), server.Close()); err != nil {
+	if err := errors.Join(usage.Measure(func() error { return server.Serve(false) }), server.Close()); err != nil {
 		log.Fatal(err)
 	}
 }
