@@ -26,7 +26,7 @@ func TestConfiguration(t *testing.T) {
 	for _, name := range platformNames {
 		at.scim(name, "http://127.0.0.1/scim", token, nil)
 	}
-	for shape, want := range map[string]string{"count": "nhi_identity.svc[count.index]", "for_each": "nhi_identity.svc[each.key]"} {
+	for shape, want := range map[string]string{"identities": "count = 2", "count": "nhi_identity.svc[count.index]", "for_each": "nhi_identity.svc[each.key]"} {
 		texts, err := scene{n: 2, shape: shape}.configurations(at)
 		if err != nil || len(texts) != 1 {
 			t.Fatal(texts, err)

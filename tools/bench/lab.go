@@ -34,6 +34,8 @@ type lab struct {
 	dir string
 	// peerDir is where the peer is, once it was looked for.
 	peerDir string
+	// skip are the steps that are left out.
+	skip []string
 }
 
 // newLab finds the CLI and builds the providers.
@@ -157,6 +159,9 @@ func (l *lab) measure(ctx context.Context, s scene, provider string) (costs []co
 		return nil, err
 	}
 	for _, step := range steps() {
+		if slices.Contains(l.skip, step.name) {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "%s, %s: %s\n", provider, s, step.name)
 		total := cost{Step: step.name}
 		for i := range states {

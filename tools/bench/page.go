@@ -93,18 +93,32 @@ func (p page) place(set string) string {
 	return text
 }
 
-// pair is a result of the subject and the one of the contender that it is compared with.
+// pair is a result of the subject and the one that it is compared with, without steps if there is none.
 type pair struct{ base, nhi result }
 
-// pairs puts the results of a set together, in their order: each pair was measured by turns.
+// pairs puts the results of a set together.
 func (f figures) pairs() []pair {
+	audited := slices.ContainsFunc(f.Results, func(r result) bool { return r.Audited })
 	var out []pair
-	for two := range slices.Chunk(f.Results, 2) {
-		if len(two) == 2 {
-			out = append(out, pair{two[0], two[1]})
+	for _, r := range f.Results {
+		if r.Provider != subject || r.Audited != audited {
+			continue
 		}
+		p := pair{nhi: r}
+		i := slices.IndexFunc(f.Results, func(other result) bool { return other.rivals(r) })
+		if i >= 0 {
+			p.base = f.Results[i]
+		}
+		out = append(out, p)
 	}
 	return out
+}
+
+// rivals reports whether two results are of the same scene and not of the same contender.
+func (r result) rivals(s result) bool {
+	different := r.Provider != s.Provider || r.Audited != s.Audited
+	return different && r.Identities == s.Identities && r.Shape == s.Shape && r.Site == s.Site && r.Latency == s.Latency &&
+		r.Parallelism == s.Parallelism
 }
 
 // find returns the pair of a size and a latency.

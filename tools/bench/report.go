@@ -25,6 +25,8 @@ type set struct {
 	rounds int
 	// audit is how long a sink takes to answer.
 	audit time.Duration
+	// skip are the steps that are left out.
+	skip []string
 }
 
 // contender is a provider on a scene.
@@ -63,40 +65,56 @@ const (
 
 // sets are the parts of the report. The refresh is compared where Terraform itself needs least, which is hardest for us.
 func sets() []set {
-	against := func(s scene) []contender { return []contender{{s, baseline}, {s, subject}} }
-	at := func(n int, site string, latency time.Duration) scene {
-		return scene{n: n, shape: inTwoStates, site: site, latency: latency}
-	}
-	refreshes := [][]contender{
-		against(at(few, inFiles, 0)), against(at(few, inServices, near)), against(at(few, inServices, far)),
-		against(at(bulk, inFiles, 0)), against(at(bulk, inServices, near)), against(at(bulk, inServices, far)),
-	}
-	var postgresql, forms [][]contender
-	for _, parallelism := range []int{1, 10, 50} {
-		s := scene{n: few, shape: withCount, site: onPostgreSQL, parallelism: parallelism}
-		postgresql = append(postgresql, []contender{{s, peer}, {s, subject}})
-	}
-	slow := scene{n: few, shape: withCount, site: onPostgreSQL, parallelism: 10, latency: near}
-	postgresql = append(postgresql, []contender{{slow, peer}, {slow, subject}})
-	for _, n := range []int{few, 3 * few} {
-		for _, shape := range shapes() {
-			forms = append(forms, []contender{{scene{n: n, shape: shape, site: inFiles}, baseline}})
-		}
-	}
-	for _, shape := range []string{inBlocks, inTwoStates} {
-		forms = append(forms, []contender{{scene{n: bulk, shape: shape, site: inFiles}, baseline}})
-	}
 	quiet := scene{n: 167, shape: withCount, site: inFiles}
 	watched := quiet
 	watched.audited = true
 	return []set{
-		{name: "refresh", cli: programs.OpenTofu, rounds: 1, pairs: refreshes},
-		{name: "memory", cli: programs.OpenTofu, rounds: 1, pairs: [][]contender{against(at(most, inFiles, 0))}},
-		{name: "servers", cli: programs.OpenTofu, rounds: 1, pairs: [][]contender{against(at(bulk, onServers, 0))}},
-		{name: "postgresql", cli: programs.OpenTofu, rounds: 1, pairs: postgresql},
-		{name: "shapes", cli: programs.TerraformNew, rounds: 1, pairs: forms},
-		{name: "audit", cli: programs.OpenTofu, rounds: 5, audit: time.Millisecond, pairs: [][]contender{{{quiet, subject}, {watched, subject}}}},
+		{name: "refresh", cli: programs.OpenTofu, rounds: 1, pairs: refreshes()},
+		{name: "memory", cli: programs.OpenTofu, rounds: 1, skip: []string{destroy}, pairs: [][]contender{
+			{{scene{n: most, shape: alone, site: inFiles}, subject}},
+		}},
+		{name: "servers", cli: programs.OpenTofu, rounds: 1, pairs: [][]contender{
+			{{scene{n: bulk, shape: inTwoStates, site: onServers}, subject}},
+		}},
+		{name: "postgresql", cli: programs.OpenTofu, rounds: 1, pairs: rivals()},
+		{name: "shapes", cli: programs.TerraformNew, rounds: 1, skip: []string{refresh}, pairs: forms()},
+		{name: "audit", cli: programs.OpenTofu, rounds: 3, skip: []string{planNoop, refresh}, audit: time.Millisecond, pairs: [][]contender{
+			{{quiet, subject}, {watched, subject}},
+		}},
 	}
+}
+
+func refreshes() [][]contender {
+	var all [][]contender
+	for _, s := range []scene{
+		{n: few, site: inFiles}, {n: few, site: inServices, latency: near}, {n: few, site: inServices, latency: far},
+		{n: bulk, site: inFiles}, {n: bulk, site: inServices, latency: near},
+	} {
+		s.shape = inTwoStates
+		all = append(all, []contender{{s, baseline}, {s, subject}})
+	}
+	return all
+}
+
+// rivals are the providers for PostgreSQL, near it at every parallelism, and farther away.
+func rivals() [][]contender {
+	var all [][]contender
+	for _, s := range []scene{{parallelism: 1}, {parallelism: 10}, {parallelism: 50}, {parallelism: 10, latency: near}} {
+		s.n, s.shape, s.site = few, withCount, onPostgreSQL
+		all = append(all, []contender{{s, peer}, {s, subject}})
+	}
+	return all
+}
+
+// forms are the shapes with a provider that does nothing: what Terraform itself needs.
+func forms() [][]contender {
+	var all [][]contender
+	for _, n := range []int{few, 3 * few} {
+		for _, shape := range []string{withCount, withForEach, inBlocks, inTwoStates} {
+			all = append(all, []contender{{scene{n: n, shape: shape, site: inFiles}, baseline}})
+		}
+	}
+	return all
 }
 
 // setNames lists the sets for messages.
@@ -135,7 +153,7 @@ func (l *lab) measureSet(ctx context.Context, s set) (figures, error) {
 		return figures{}, err
 	}
 	with := *l
-	with.cli, with.audit, with.rounds = cli, s.audit, s.rounds
+	with.cli, with.audit, with.rounds, with.skip = cli, s.audit, s.rounds, s.skip
 	if s.name == "postgresql" {
 		if err := with.findPeer(ctx); err != nil {
 			return figures{}, err

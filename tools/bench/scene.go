@@ -37,9 +37,11 @@ const (
 	inBlocks = "blocks"
 	// inTwoStates has the identities in one configuration and the grants in another, which names the identities.
 	inTwoStates = "two states"
+	// alone has identities and no grants.
+	alone = "identities"
 )
 
-func shapes() []string { return []string{withCount, withForEach, inBlocks, inTwoStates} }
+func shapes() []string { return []string{withCount, withForEach, inBlocks, inTwoStates, alone} }
 
 // defaultSite has no latency where that can be.
 func defaultSite(latency time.Duration) string {
@@ -74,6 +76,8 @@ func (s scene) configurations(at *site) ([]string, error) {
 			head + w.identity("svc", count, `"svc-${count.index}"`),
 			head + w.grant("svc", count, `{ name = "svc-${count.index}", account_names = {} }`),
 		}, nil
+	case alone:
+		return []string{head + w.identity("svc", count, `"svc-${count.index}"`)}, nil
 	default:
 		return nil, fmt.Errorf("there is no shape %q; there are %s", s.shape, strings.Join(shapes(), ", "))
 	}

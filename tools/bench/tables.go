@@ -21,10 +21,13 @@ func versus(pairs []pair) string {
 		"|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, p := range pairs {
 		for _, b := range p.nhi.Steps {
-			a := p.base.step(b.Step)
-			fmt.Fprintf(&out, "| %d | %s | %s | %s | %s | %s | %.2f | %.2f | %d / %d | %s |\n", p.nhi.Identities, siteName(p.nhi.Site),
-				latencyName(p.nhi.Latency), b.Step, seconds(a.Wall), seconds(b.Wall), p.ratio(b.Step), b.CPU.Seconds()/a.CPU.Seconds(),
-				a.ProviderKB/1024, b.ProviderKB/1024, requests(b))
+			floor, ratios, memory := "–", "– | –", fmt.Sprintf("– / %d", b.ProviderKB/1024)
+			if a := p.base.step(b.Step); a.Wall > 0 {
+				floor, ratios = seconds(a.Wall), fmt.Sprintf("%.2f | %.2f", p.ratio(b.Step), b.CPU.Seconds()/a.CPU.Seconds())
+				memory = fmt.Sprintf("%d / %d", a.ProviderKB/1024, b.ProviderKB/1024)
+			}
+			fmt.Fprintf(&out, "| %d | %s | %s | %s | %s | %s | %s | %s | %s |\n", p.nhi.Identities, siteName(p.nhi.Site),
+				latencyName(p.nhi.Latency), b.Step, floor, seconds(b.Wall), ratios, memory, requests(b))
 		}
 	}
 	return out.String()
