@@ -97,13 +97,10 @@ var (
 
 // All lists every program.
 func All() []Program {
-<<<<<<< HEAD
 	return []Program{
-		Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, GolangciLint, Govulncheck, CycloneDX, TFPluginDocs,
+		Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, PostgreSQLPeer, GolangciLint, Govulncheck,
+		CycloneDX, TFPluginDocs,
 	}
-=======
-	return []Program{Vault, TerraformNew, OpenTofu, SCIM, OAuth, KubeAPIServer, SeaweedFS, Collector, PostgreSQLPeer, GolangciLint, TFPluginDocs}
->>>>>>> 8a9f345 (Measure refreshes, requests and the provider that PostgreSQL users run today)
 }
 
 // Path returns the path of the built program. It builds it first if the cache does not have it, which takes seconds to
