@@ -129,3 +129,17 @@ func TestAccountIsDeletedBetweenPlanAndApply(t *testing.T) {
 	h.rest(t, nil)
 	h.end(t, nil)
 }
+
+// An account was deleted, made again by the next run, and lost its mark before another one: it was still looked for by the id
+// of the first.
+func TestAccountMadeAgainLosesItsMark(t *testing.T) {
+	a := rotated()
+	a.main = &grant{entitlements: map[string][]string{"p": {"role:a"}}}
+	h := begin(t, a)
+	h.do(h.world.platforms["p"].DeleteAccount(context.Background(), nhi.Ref{Name: "a"}))
+	h.run(t, options{})
+	again, _ := h.world.snapshot().named("p", "a")
+	h.do(h.world.platforms["p"].UpdateAccount(context.Background(), again.Ref, driver.AccountChange{Mark: &nhi.Mark{}}))
+	h.rest(t, nil)
+	h.end(t, nil)
+}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -125,6 +126,9 @@ func (w *world) snapshot() snapshot {
 		s.accounts[name], s.secrets[name] = map[string]nhi.Account{}, map[string]driver.StoredSecret{}
 		err := d.Sweep(context.Background(), driver.SweepFilter{}, func(page []nhi.Account) error {
 			for _, a := range page {
+				for i := range a.Credentials {
+					a.Credentials[i].LastUsedAt = time.Time{} // a login changes nothing
+				}
 				s.accounts[name][a.ID] = a
 			}
 			return nil

@@ -213,18 +213,19 @@ func (g Grant) verify(ctx context.Context, conn *fleet.Conn, ref nhi.Ref, revoke
 
 // UpdateGrant grants what is declared and missing, then revokes what shown lists and the declaration does not. Shown is
 // what the plan showed as present. It returns, platform by platform, the declaration where all went well, and where it
-// did not, what reading back saw of shown and declared.
-func UpdateGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlements, targets map[string]string) (Entitlements, Problems) {
+// did not, what reading back saw of shown and declared; and the ids of the accounts (Grant.AccountIDs).
+func UpdateGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlements, targets map[string]string,
+) (held Entitlements, ids map[string]string, problems Problems) {
 	work := make(map[string][]nhi.Entitlement)
 	for platform := range g.Declared {
 		work[platform] = shown[platform]
 	}
 	maps.Copy(work, shown)
-	now := collectedFrom(shown)
-	problems := each(ctx, work, func(platform string, before []nhi.Entitlement) error {
+	now, seen := collectedFrom(shown), collectedFrom(g.AccountIDs)
+	problems = each(ctx, work, func(platform string, before []nhi.Entitlement) error {
 		declared, isDeclared := g.Declared[platform]
 		_, recorded := shown[platform]
-		if err := g.update(ctx, f, platform, before, recorded, targets[platform], now); err != nil {
+		if err := g.update(ctx, f, platform, before, recorded, targets[platform], now, seen); err != nil {
 			return err
 		}
 		if isDeclared {
@@ -234,13 +235,13 @@ func UpdateGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlement
 		}
 		return nil
 	})
-	return now.m, problems
+	return now.m, seen.m, problems
 }
 
 // update does the work of UpdateGrant on one platform. recorded is false if the grant did not name the platform before:
 // then it is a creation there, and what nobody marked is refused.
 func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, before []nhi.Entitlement, recorded bool, target string,
-	now *collected[[]nhi.Entitlement],
+	now *collected[[]nhi.Entitlement], seen *collected[string],
 ) error {
 	if f.Retired(platform) {
 		return nil
@@ -256,6 +257,7 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 		}
 		return err
 	}
+	seen.set(platform, account.ID)
 	steps, foreign := observedLast(g.steps(platform, before, account.Entitlements), conn.Platform().Spec().Grammar)
 	err = run(ctx, conn, account.Ref, steps)
 	if err == nil && len(steps) > 0 {
@@ -328,7 +330,8 @@ func stepEntitlements(steps []reconcile.Step, kind reconcile.StepKind) []nhi.Ent
 // DeleteGrant revokes what shown lists. It returns what is still held.
 func DeleteGrant(ctx context.Context, f *fleet.Fleet, g Grant, shown Entitlements, targets map[string]string) (Entitlements, Problems) {
 	g.Declared = nil
-	return UpdateGrant(ctx, f, g, shown, targets)
+	left, _, problems := UpdateGrant(ctx, f, g, shown, targets)
+	return left, problems
 }
 
 // Target returns the id of the system behind a platform, and what our admin account lacks there to change anything.

@@ -111,7 +111,7 @@ func TestPlatformsThatLie(t *testing.T) {
 			}
 			return nil
 		}
-		_, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("before"), nil)
+		_, _, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("before"), nil)
 		if len(problems) != 1 || problems[0].Platform != "a" || !strings.Contains(problems.Error(), want) {
 			t.Errorf("%s: problems %v", op, problems)
 		}
@@ -128,7 +128,7 @@ func TestUpdateGrantRevokesOnlyWhatWasShown(t *testing.T) {
 		g, shown := grant(onAll("kept", "new")), onAll("before", "kept", "other")
 		g.Tolerated = onAll("other")
 		want := []string{"kept", "late", "new", "other"}
-		now, problems := lifecycle.UpdateGrant(ctx, w.fleet(), g, shown, nil)
+		now, _, problems := lifecycle.UpdateGrant(ctx, w.fleet(), g, shown, nil)
 		f.checkProblems(t, problems)
 		f.settleIn(w)
 		for platform, accounts := range w.own() {
@@ -144,7 +144,7 @@ func TestUpdateGrantRevokesOnlyWhatWasShown(t *testing.T) {
 				t.Errorf("%s holds %v, but recorded are %v", platform, held, now[platform])
 			}
 		}
-		now, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), g, now, nil)
+		now, _, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), g, now, nil)
 		must(t, problems)
 		if diff := cmp.Diff(onAll("kept", "new"), now); diff != "" {
 			t.Errorf("recorded (-want +got):\n%s", diff)
@@ -157,13 +157,13 @@ func TestGrantBeforeRevoke(t *testing.T) {
 	w := newWorld()
 	holders(t, w)
 	w.disarm()
-	_, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("before"), nil)
+	_, _, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("before"), nil)
 	must(t, problems)
 	if got := strings.Join(w.a.ops, " "); got != "probe read grant revoke read" {
 		t.Errorf("operations: %s", got)
 	}
 	w.disarm()
-	_, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("new"), nil)
+	_, _, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("new"), nil)
 	must(t, problems)
 	if got := strings.Join(w.a.ops, " "); got != "probe read" {
 		t.Errorf("operations when there is nothing to do: %s", got)
@@ -194,7 +194,7 @@ func TestGrantOfAnAccountThatIsGone(t *testing.T) {
 	if must(t, problems); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
-	_, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("before")), onAll("before"), nil)
+	_, _, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("before")), onAll("before"), nil)
 	if len(problems) != 1 || problems[0].Platform != "b" || driver.CodeOf(problems[0].Err) != driver.NotFound {
 		t.Errorf("problems %v", problems)
 	}
@@ -224,7 +224,7 @@ func TestGrantOfAnAccountWhoseNameIsTaken(t *testing.T) {
 	if must(t, problems); len(seen.Visible["b"]) > 0 {
 		t.Errorf("seen %v", seen.Visible)
 	}
-	if _, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), g, seen.Visible, nil); len(problems) != 1 || problems[0].Platform != "b" ||
+	if _, _, problems = lifecycle.UpdateGrant(t.Context(), w.fleet(), g, seen.Visible, nil); len(problems) != 1 || problems[0].Platform != "b" ||
 		!strings.Contains(problems.Error(), "managed by nobody") {
 		t.Errorf("problems %v", problems)
 	}
@@ -241,7 +241,7 @@ func TestGrantOfAnotherStacksAccount(t *testing.T) {
 	w.b.edit("billing", func(a *nhi.Account) { a.Mark = theirs })
 	before := w.b.all()
 	g, shown := grant(onAll("new")), onAll("before")
-	_, updating := lifecycle.UpdateGrant(t.Context(), w.fleet(), g, shown, nil)
+	_, _, updating := lifecycle.UpdateGrant(t.Context(), w.fleet(), g, shown, nil)
 	left, deleting := lifecycle.DeleteGrant(t.Context(), w.fleet(), g, shown, nil)
 	_, observing := lifecycle.ObserveGrant(t.Context(), w.fleet(), g, shown, nil)
 	for how, problems := range map[string]lifecycle.Problems{"update": updating, "delete": deleting, "observe": observing} {
@@ -260,7 +260,7 @@ func TestGrantReachesANewPlatform(t *testing.T) {
 	holders(t, w)
 	w.b.edit("billing", func(a *nhi.Account) { a.Mark = nhi.Mark{} })
 	shown := lifecycle.Entitlements{"a": roles("before")}
-	now, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), shown, nil)
+	now, _, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), shown, nil)
 	if len(problems) != 1 || problems[0].Platform != "b" || !strings.Contains(problems.Error(), "is managed by nobody") {
 		t.Errorf("problems %v", problems)
 	}
@@ -289,7 +289,7 @@ func TestExpiredGrant(t *testing.T) {
 		t.Errorf("seen (-want +got):\n%s", diff)
 	}
 	w.b.drop("billing") // who is gone holds nothing
-	now, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), g, onAll("before"), nil)
+	now, _, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), g, onAll("before"), nil)
 	must(t, problems)
 	if diff := cmp.Diff(onAll("before"), now); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)

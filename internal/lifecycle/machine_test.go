@@ -111,7 +111,7 @@ func (m *machine) run(ctx context.Context) bool {
 		return false
 	}
 	if m.granted {
-		m.shown, problems = lifecycle.UpdateGrant(ctx, f, m.grant, m.shown, nil)
+		m.shown, _, problems = lifecycle.UpdateGrant(ctx, f, m.grant, m.shown, nil)
 	} else {
 		m.shown, _, problems = lifecycle.CreateGrant(ctx, f, m.grant)
 	}

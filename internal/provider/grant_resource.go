@@ -220,7 +220,7 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	r.data.owners.recall(ctx, grant.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
-	held, problems := lifecycle.UpdateGrant(ctx, op.fleet, grant, shown, mapOfStrings(state.Targets))
+	held, ids, problems := lifecycle.UpdateGrant(ctx, op.fleet, grant, shown, mapOfStrings(state.Targets))
 	plan.report("update", problems, &resp.Diagnostics)
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.record(held, len(problems) > 0)
@@ -232,6 +232,7 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 		plan.Status = state.Status
 	}
 	plan.resolveTargets(ctx, r.data)
+	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, ids)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
 }

@@ -293,6 +293,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 			plan.RotateWhenChanged = state.RotateWhenChanged // what forces the rotation must force it again
 		}
 	}
+	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
 }
