@@ -49,7 +49,7 @@ func newDir(t *testing.T) string {
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		parent = "/dev/shm"
 	}
-	dir, err := os.MkdirTemp(parent, "nhi-history-")
+	dir, err := os.MkdirTemp(parent, "nhi-history-") //nolint:usetesting // what matters is where
 	if err != nil {
 		t.Fatal(err)
 	}
