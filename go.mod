@@ -33,6 +33,7 @@ require (
 	github.com/leodido/go-syslog/v4 v4.6.0
 	github.com/scim2/filter-parser/v2 v2.2.0
 	go.opentelemetry.io/proto/slim/otlp v1.9.0
+	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.60.0
 	golang.org/x/oauth2 v0.36.0
 	golang.org/x/sync v0.23.0

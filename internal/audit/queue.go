@@ -125,12 +125,16 @@ func bounded(events []Event, limit int) ([]Event, int) {
 	return kept, dropped
 }
 
-// ParseWaiting reads what Journal.Close returned.
+// ParseWaiting reads what Journal.Close returned. Anything else is an error: no receiver could make something of it.
 func ParseWaiting(texts []string) ([]Waiting, error) {
 	out := make([]Waiting, 0, len(texts))
 	for i, text := range texts {
 		var w Waiting
-		if err := json.Unmarshal([]byte(text), &w); err != nil {
+		err := json.Unmarshal([]byte(text), &w)
+		if err == nil && (w.Sink == "" || w.Event.ID == "") {
+			err = errors.New("it names no sink or no event")
+		}
+		if err != nil {
 			return nil, fmt.Errorf("audit event %d of those that wait is damaged: %w", i+1, err)
 		}
 		out = append(out, w)

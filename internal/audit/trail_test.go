@@ -409,9 +409,3 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
-
-func TestDamagedWaiting(t *testing.T) {
-	if _, err := ParseWaiting([]string{`{"sink":"a"}`, `{`}); err == nil || !strings.Contains(err.Error(), "event 2") {
-		t.Errorf("error %v", err)
-	}
-}

@@ -188,7 +188,9 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	defer cancel()
 
 	grant.Expired = state.expired(r.data.now())
-	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	if grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics); resp.Diagnostics.HasError() {
+		return
+	}
 	seen, problems := lifecycle.ObserveGrant(ctx, r.data.fleet, grant, grant.Declared, mapOfStrings(state.Targets))
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
 	if onlyUnconfigured(problems) {
@@ -217,7 +219,9 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
 	defer cancel()
 
-	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	if grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics); resp.Diagnostics.HasError() {
+		return // without them another account of the same name would do
+	}
 	r.data.owners.recall(ctx, grant.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
 	held, ids, problems := lifecycle.UpdateGrant(ctx, op.fleet, grant, shown, mapOfStrings(state.Targets))
@@ -248,7 +252,9 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
 	defer cancel()
 
-	grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	if grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics); resp.Diagnostics.HasError() {
+		return
+	}
 	r.data.made.keepGranted(grant, shown)
 	r.data.owners.recall(ctx, grant.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)

@@ -201,6 +201,29 @@ func valueTime(v attr.Value) time.Time {
 	return t
 }
 
+// checkRecord reports what state says of credentials and cannot be: read as something else, one of them would be retired
+// before its time.
+func (m rotationModel) checkRecord(diags *diag.Diagnostics) {
+	for i, element := range m.Credentials.Elements() {
+		object, _ := element.(types.Object)
+		for name, value := range object.Attributes() {
+			text := stringOf(value)
+			var err error
+			switch name {
+			case "stage":
+				if !slices.Contains(rotation.Stages(), rotation.Stage(text)) {
+					err = fmt.Errorf("%q is no stage of a credential", text)
+				}
+			case "issued_at", "promoted_at", "retire_at", "used_at_promotion":
+				if text != "" {
+					_, err = time.Parse(time.RFC3339Nano, text)
+				}
+			}
+			addErrorAt(diags, path.Root("credentials").AtListIndex(i).AtName(name), "Damaged state", err)
+		}
+	}
+}
+
 // record reads what state keeps.
 func (m rotationModel) record() lifecycle.RotationRecord {
 	record := lifecycle.RotationRecord{Targets: mapOfStrings(m.Targets)}

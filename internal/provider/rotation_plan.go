@@ -82,6 +82,7 @@ func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	if !req.State.Raw.IsNull() {
 		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		state.checkRecord(&resp.Diagnostics)
 	}
 	if resp.Diagnostics.HasError() {
 		return

@@ -234,6 +234,7 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 	var state rotationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	wish := state.wish(&resp.Diagnostics)
+	state.checkRecord(&resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -271,6 +272,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	wish, before := plan.wish(&resp.Diagnostics), state.record()
+	state.checkRecord(&resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -303,6 +305,7 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	var state rotationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	wish := state.wish(&resp.Diagnostics)
+	state.checkRecord(&resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

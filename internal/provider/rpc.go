@@ -30,7 +30,7 @@ type protocolServer interface {
 // calls that are over, which the framework would keep until the end of the process.
 type rpcServer struct {
 	protocolServer // The calls of state stores, of which there are none, reach the framework as they are.
-	watch func(call string)
+	watch          func(call string)
 
 	mu      sync.Mutex
 	running int // calls under way

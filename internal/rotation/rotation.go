@@ -27,6 +27,9 @@ const (
 	Previous Stage = "previous"
 )
 
+// Stages lists every stage.
+func Stages() []Stage { return []Stage{Pending, Current, Previous} }
+
 // Credential is what is recorded of one credential.
 type Credential struct {
 	ID, Label string

@@ -24,6 +24,10 @@ type subject struct {
 	absent string
 	// next is an entitlement that the account does not hold.
 	next nhi.Entitlement
+	// mark is another than the account has.
+	mark nhi.Mark
+	// path is a place for a secret at which nothing is stored; "" if the kind stores none.
+	path string
 }
 
 func (k *kit) subject() subject {
@@ -33,8 +37,11 @@ func (k *kit) subject() subject {
 	if k.spec.Can(driver.CanIssue) && as[driver.Issuer](k).Slots() > 0 {
 		k.issue(account.Ref)
 	}
-	s := subject{before: k.read(account.Ref), absent: k.name(), next: es[1]}
+	s := subject{before: k.read(account.Ref), absent: k.name(), next: es[1], mark: k.mark()}
 	k.removeLater(nhi.Ref{Name: s.absent})
+	if k.spec.Can(driver.CanStoreSecrets) {
+		s.path = k.path()
+	}
 	return s
 }
 
@@ -46,7 +53,7 @@ func (k *kit) wantUnharmed(s subject) {
 
 // calls lists every method of the driver that talks to the platform.
 func (k *kit) calls(s subject) []call {
-	ref, mark := s.before.Ref, k.mark()
+	ref, mark := s.before.Ref, s.mark
 	all := slices.Concat([]call{
 		{"Probe", "", func(ctx context.Context, d driver.Driver) error { return failure(d.Probe(ctx)) }},
 		{"ReadAccount", "", func(ctx context.Context, d driver.Driver) error { return failure(d.ReadAccount(ctx, ref)) }},
@@ -66,7 +73,7 @@ func (k *kit) calls(s subject) []call {
 		{"Revoke", "", func(ctx context.Context, d driver.Driver) error {
 			return d.Revoke(ctx, ref, s.before.Entitlements)
 		}},
-	}, accountCalls(ref), k.credentialCalls(s.before), k.storeCalls())
+	}, accountCalls(ref), k.credentialCalls(s.before), k.storeCalls(s.path))
 	return slices.DeleteFunc(all, func(c call) bool { return c.needs != "" && !k.spec.Can(c.needs) })
 }
 
@@ -120,11 +127,8 @@ func (k *kit) credentialCalls(account nhi.Account) []call {
 	return calls
 }
 
-func (k *kit) storeCalls() []call {
-	if !k.spec.Can(driver.CanStoreSecrets) {
-		return nil
-	}
-	path, s := k.path(), stored(0)
+func (k *kit) storeCalls(path string) []call {
+	s := stored(0)
 	for _, v := range s.Fields {
 		k.remember(v)
 	}

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// maxBody bounds what is read of one answer. The largest is the list of token accessors: 40 bytes for each token.
-	maxBody = 256 << 20
+	// maxBody bounds what is read of one answer. The largest is the list of token accessors: 1.6 million of them.
+	maxBody = 64 << 20
 	// renewBefore is how long before its end an own login token is replaced.
 	renewBefore = 30 * time.Second
 	// closeTimeout bounds the revocation of the own login token when the driver is closed.
