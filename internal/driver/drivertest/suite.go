@@ -26,7 +26,7 @@ type testCase struct {
 // cases is the whole suite.
 func cases() []testCase {
 	return slices.Concat(staticCases, accountCases, changeCases, grantCases, suspendCases, credentialCases, tokenCases, storeCases,
-		sweepCases, listCases, explainCases, hostileCases, concurrencyCases, faultCases)
+		sweepCases, listCases, explainCases, hostileCases, concurrencyCases, faultCases, closeCases)
 }
 
 // Run proves that a driver keeps the driver contract. It is the whole of a driver's conformance test:

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -72,8 +73,14 @@ func httpClient(config *rest.Config) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Transport: transport.Guard{Next: made.Transport, MaxBody: maxBody}, Timeout: made.Timeout}, nil
+	return &http.Client{Transport: transport.Guard{Next: closing{made.Transport}, MaxBody: maxBody}, Timeout: made.Timeout}, nil
 }
+
+// closing lets http.Client reach the pool of connections, which client-go hides behind what adds the login to requests.
+type closing struct{ http.RoundTripper }
+
+// CloseIdleConnections is what http.Client looks for.
+func (c closing) CloseIdleConnections() { utilnet.CloseIdleConnectionsFor(c.RoundTripper) }
 
 // clients returns a client for each API group.
 func (c *connection) clients(config *rest.Config, client *http.Client) (map[schema.GroupVersion]*rest.RESTClient, error) {

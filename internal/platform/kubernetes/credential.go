@@ -235,6 +235,7 @@ func (d *kubernetesDriver) Verify(ctx context.Context, login string, text secret
 	if err != nil {
 		return err
 	}
+	defer client.Client.CloseIdleConnections()
 	review := &authenticationv1.SelfSubjectReview{}
 	at := place{resource: "selfsubjectreviews"}
 	if err := requestOf(client, "POST", at).Body(review).Do(ctx).Into(review); err != nil {

@@ -45,8 +45,14 @@ type harness struct {
 
 func newHarness(t *testing.T, clientAuth string) *harness {
 	t.Helper()
-	servers := testenv.Load(t)
-	d, err := vault.Open(vault.Config{Address: servers.Vault.Address, Token: secret.New(servers.Vault.Token)})
+	return &harness{server: testenv.Load(t).OAuth, registry: newRegistry(t), clientAuth: clientAuth}
+}
+
+// newRegistry opens the registry, which is in Vault.
+func newRegistry(t *testing.T) store {
+	t.Helper()
+	server := testenv.Load(t).Vault
+	d, err := vault.Open(vault.Config{Address: server.Address, Token: secret.New(server.Token)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +61,7 @@ func newHarness(t *testing.T, clientAuth string) *harness {
 	if !ok {
 		t.Fatalf("%T stores no secrets", d)
 	}
-	return &harness{server: servers.OAuth, registry: store{SecretStore: kv, classify: d.Classify}, clientAuth: clientAuth}
+	return store{SecretStore: kv, classify: d.Classify}
 }
 
 // registryPath is in the mount that a development server of Vault begins with.
@@ -109,7 +115,7 @@ func (h *harness) Open(t *testing.T) driver.Driver { return h.open(t, h.server.I
 
 func (h *harness) open(t *testing.T, issuer string, mods ...func(*oauthclient.Config)) *oauthclient.Driver {
 	t.Helper()
-	registry := h.registry
+	registry := newRegistry(t)
 	registry.issuer, registry.alias = h.server.Issuer, issuer
 	config := oauthclient.Config{
 		Issuer: issuer, InitialAccessToken: secret.New(h.server.InitialAccessToken), Registry: registry, RegistryPath: registryPath,

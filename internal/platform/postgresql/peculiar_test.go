@@ -463,3 +463,42 @@ func TestConnectionLimit(t *testing.T) {
 	b.login(issued)
 	b.wantError(b.c.Verify(t.Context(), issued.Login, issued.Secret), driver.Unavailable)
 }
+
+// TestCloseLeavesNoConnection asks the server: the client library keeps no goroutine for a connection, so the suite does not
+// see them.
+func TestCloseLeavesNoConnection(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	config := s.config()
+	config.ApplicationName = unique("close-")
+	connections := func() (n int) {
+		t.Helper()
+		err := s.admin.QueryRow(t.Context(), "select count(*) from pg_stat_activity where application_name = $1", config.ApplicationName).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	d, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_ = d.(driver.Sweeper).Sweep(cancelled, driver.SweepFilter{}, func([]nhi.Account) error { return nil })
+	_ = d.(driver.Verifier).Verify(t.Context(), unique("nobody"), secret.New("wrong"))
+	if _, err := d.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if connections() == 0 {
+		t.Error("the driver has no connection under its name")
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	for begin := time.Now(); connections() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("%d connections are left after Close", connections())
+		}
+	}
+}
