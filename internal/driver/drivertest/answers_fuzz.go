@@ -28,7 +28,7 @@ var hostileStatuses = []int{
 const (
 	// hurry bounds a call whose hostile answer drivers wait after, calm every other one.
 	hurry = 50 * time.Millisecond
-	calm  = 2 * time.Second
+	calm  = 400 * time.Millisecond
 	// hang is how long a call may go on after its context has ended.
 	hang = 20 * time.Second
 )
