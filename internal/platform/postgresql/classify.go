@@ -38,6 +38,7 @@ var codes = map[string]driver.Code{
 	"0LP01": driver.Invalid,          // invalid grant operation: circular membership, privilege of another class
 	"0P000": driver.Invalid,          // invalid role specification
 	"23505": driver.AlreadyExists,    // lost the race for a role's name
+	"25P03": driver.Unavailable,      // our transaction was idle for too long
 	"25006": driver.Unavailable,      // read-only: a standby, or a primary that is being switched over
 	"2BP01": driver.Invalid,          // rights passed on to others depend on it
 	"3D000": driver.Invalid,          // the configured database does not exist

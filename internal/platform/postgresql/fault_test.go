@@ -1,19 +1,23 @@
 package postgresql
 
 import (
+	"context"
 	"errors"
 	"net"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
 // answerTooMany refuses as PostgreSQL does when all its connections are in use: before it looks at the password.
@@ -127,5 +131,33 @@ func TestProbeOfAWeakRole(t *testing.T) {
 	// The sentence is true.
 	if _, err := d.CreateAccount(t.Context(), driver.AccountSpec{Name: unique("bot-")}); err == nil {
 		t.Error("a read-only role makes accounts")
+	}
+}
+
+// A run that the network takes away in the middle of a change keeps the others waiting for a few seconds, not until TCP
+// gives up. It has a database of its own, because nobody else is to wait.
+func TestVanishedWriterKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	cfg := s.config()
+	cfg.Database, _ = s.database(t)
+	b := s.bench(t, cfg)
+	vanished, err := b.c.pool.BeginTx(t.Context(), pgx.TxOptions{BeginQuery: beginWrite})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vanished.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // the server has done so
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ref, err := b.c.CreateAccount(ctx, driver.AccountSpec{Name: unique("bot-"), Mark: nhi.Mark{Stack: "test", Identity: "bot"}})
+	if err == nil {
+		err = b.c.DeleteAccount(ctx, ref)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = vanished.Exec(t.Context(), "select 1")
+	if code := b.c.Classify(err).Code; err == nil || code != driver.Unavailable {
+		t.Errorf("the vanished session: %v (%s)", err, code)
 	}
 }

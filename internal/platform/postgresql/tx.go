@@ -24,8 +24,11 @@ const (
 	// The lock's number is arbitrary and fixed: every version of this product must use the same.
 	lockWriters = `select pg_advisory_xact_lock(7882826979825)`
 
+	// The server ends a session that is in such a transaction and says nothing: the network to a run that it takes away in
+	// the middle would otherwise keep all other writers waiting until TCP gives up, which takes hours. We never think that
+	// long between two statements.
 	beginUnlocked = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
-		` set local standard_conforming_strings = on;` + planOnce
+		` set local standard_conforming_strings = on; set local idle_in_transaction_session_timeout = '10s';` + planOnce
 	beginWrite = beginUnlocked + "; " + lockWriters
 )
 
