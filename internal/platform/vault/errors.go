@@ -140,10 +140,11 @@ func classifyTransport(err error) driver.Code {
 	case errors.As(err, &unknownAuthority), errors.As(err, &wrongHost), errors.As(err, &badCertificate),
 		errors.As(err, &verification), errors.As(err, &notTLS):
 		return driver.Unknown
-	case errors.As(err, &network), errors.As(err, &dns), errors.As(err, &request) && request.Timeout(),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
-		errors.Is(err, syscall.EPIPE):
+	case errors.As(err, &network), errors.As(err, &dns), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return driver.Unavailable
+	case errors.As(err, &request):
+		return driver.Unavailable // Several of the ways in which net/http says that a connection ended have no type.
 	default:
 		return driver.Unknown
 	}

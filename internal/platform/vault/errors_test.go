@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
 )
@@ -71,6 +73,21 @@ func TestRedirects(t *testing.T) {
 		cfg.Address = address
 		return s.open(t, cfg)
 	})
+}
+
+// A connection that ends before there is an answer says nothing: net/http words it in several ways, and all may be tried
+// again.
+func TestConnectionEnds(t *testing.T) {
+	s := newServer(t)
+	cfg := s.config()
+	cfg.Address = "http://" + netfault.Listen(t, func(net.Conn) {})
+	d := s.open(t, cfg)
+	for range 50 {
+		_, err := d.ReadAccount(t.Context(), nhi.Ref{Name: "x"})
+		if code := d.Classify(err).Code; code != driver.Unavailable {
+			t.Fatalf("%v is %s", err, code)
+		}
+	}
 }
 
 // TestNotVault answers every request with something that is not Vault's: nothing may be read as absent.
