@@ -86,6 +86,30 @@ func TestStoreRefusesTheThirdDelivery(t *testing.T) {
 	w.Destroy()
 }
 
+// A store goes down between the plan of a rotation and its apply, in which Terraform plans once more: the error names the
+// store and is none of Terraform's about this provider.
+func TestRotateWithAStoreDownSincePlan(t *testing.T) {
+	t.Parallel()
+	gate, url := gateURL(t, testenv.Load(t).Vault.Address)
+	s, vault := sandboxSite(t, "warehouse"), vaultSite(t, "secrets", url)
+	r := newRotations(t, []*site{s}, vault)
+	w := r.workspace(t)
+	w.Apply()
+	used := r.held(t, s, vault)
+	w.MoveClock(cycle)
+	w.Plan(exitChanges, "-out=saved")
+	gate.Shut()
+	failed := w.must(exitError, "apply", "-no-color", "saved")
+	failed.Has(t, `Unable to update the rotation of "`+r.identity+`"`, `platform "secrets"`)
+	failed.HasNot(t, "inconsistent final plan")
+	if err := s.login(t, used); err != nil {
+		t.Errorf("the credential in use: %v", err)
+	}
+	gate.Open()
+	w.Apply()
+	r.consistent(t, w)
+}
+
 // Destroy with a store down, and with the issuing platform down: everything else is gone, state keeps what is left.
 func TestDestroyRotationWithASystemDown(t *testing.T) {
 	t.Parallel()

@@ -211,9 +211,8 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 		return nil
 	}
 	if len(problems) > 0 && !impossible(problems) && !p.creating && !p.changed {
-		// Refreshing has succeeded or was switched off, and nothing is to be done here: others need not wait.
 		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q was not looked at", wish.Identity, wish.Platform), problems.Error())
-		return nil
+		return p.unseen()
 	}
 	if p.report(problems); p.diags.HasError() {
 		return nil
@@ -227,14 +226,31 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 	return p.values(ctx, view)
 }
 
-func (p *rotationPlan) values(ctx context.Context, view lifecycle.RotationView) map[string]attr.Value {
+// unseen is what is planned of a rotation whose configuration is the same and whose platforms do not answer. Refreshing has
+// succeeded or was switched off, so others need not wait: where state knows of nothing to do, nothing is planned. What it
+// knows of stays planned as before: when Terraform plans again in the middle of an apply, a plan that says something else
+// would be taken for a bug of this provider. The apply then says which platform does not answer.
+func (p *rotationPlan) unseen() map[string]attr.Value {
 	values := open()
-	values["targets"] = p.targets(ctx)
+	values["targets"], values["delivered"] = p.state.Targets, p.places()
+	if !p.updates(values) {
+		return nil
+	}
+	return values
+}
+
+func (p *rotationPlan) places() attr.Value {
 	var places []lifecycle.Place
 	for _, b := range p.plan.deliverBlocks() {
 		places = append(places, b.place())
 	}
-	values["delivered"] = placesValue(places)
+	return placesValue(places)
+}
+
+func (p *rotationPlan) values(ctx context.Context, view lifecycle.RotationView) map[string]attr.Value {
+	values := open()
+	values["targets"] = p.targets(ctx)
+	values["delivered"] = p.places()
 	if p.creating || len(view.Words) > 0 || p.updates(values) {
 		return values
 	}
