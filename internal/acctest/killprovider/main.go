@@ -8,6 +8,8 @@
 //   - NHI_ACC_PANIC is a call of Terraform's protocol that panics.
 //   - NHI_ACC_CHANGES names a file that gets a line for each change that a platform has accepted.
 //   - NHI_ACC_SINK names a file that says how the audit sinks behave: see faulty.
+//   - NHI_ACC_DNS is the address of a name server that resolves the names of all hosts.
+//   - NHI_ACC_FILE_SIZE names a file with the number of bytes beyond which no file can grow, 0 for none.
 package main
 
 import (
@@ -32,6 +34,10 @@ func main() {
 		if later, err = time.ParseDuration(text); err != nil {
 			log.Fatal(err)
 		}
+	}
+	resolve()
+	if err := limitFiles(); err != nil {
+		log.Fatal(err)
 	}
 	c := &countdown{path: os.Getenv("NHI_ACC_KILL")}
 	now := func() time.Time { return time.Now().Add(later) }
