@@ -31,11 +31,16 @@ func newAudited(t *testing.T, c config, block string) *audited {
 	t.Helper()
 	c.extraProvider += "  audit {\n    file {\n      path = \"events.jsonl\"\n    }\n" + block + "  }\n"
 	a := &audited{Workspace: c.workspace(t), t: t, c: c}
+	a.record()
+	return a
+}
+
+// record makes the workspace's platforms write down what happens on them.
+func (a *audited) record() {
 	a.killAfter(0, 0)
 	a.Setenv("NHI_ACC_SINK", a.path("sink"))
 	a.Setenv("NHI_ACC_CHANGES", a.path("changes"))
 	a.sink("up")
-	return a
 }
 
 func (a *audited) path(name string) string { return filepath.Join(a.dir, name) }
@@ -457,7 +462,7 @@ func TestKilledRunLeavesEvidence(t *testing.T) {
 	t.Parallel()
 	c := config{stack: "stack", identity: "agent", sites: []*site{sandboxSite(t, "warehouse")}, holds: []int{0}}
 	w := newAudited(t, c, "")
-	w.Setenv("NHI_ACC_KILL_AUDIT", "1")
+	w.Setenv("NHI_ACC_POINTS", "change,audit")
 	killed := make(map[string]int)
 	// run runs a command that is killed after some steps, and checks the evidence before anything else happens.
 	run := func(round int, verb string) (done bool) {

@@ -15,6 +15,7 @@ type Gate struct {
 
 	mu       sync.Mutex
 	shut     bool
+	watch    func()
 	listener net.Listener
 	conns    map[net.Conn]struct{}
 }
@@ -59,7 +60,7 @@ func (g *Gate) forward(client net.Conn) {
 	done := make(chan struct{}, 2)
 	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
 		go func() {
-			_, _ = io.Copy(pair[0], pair[1])
+			_, _ = io.Copy(watched{pair[0], g}, pair[1])
 			done <- struct{}{}
 		}()
 	}
@@ -82,6 +83,29 @@ func (g *Gate) drop(conns ...net.Conn) {
 		_ = c.Close()
 		delete(g.conns, c)
 	}
+}
+
+// Watch has f called before anything goes on through the gate, in either direction. What is to go waits for f.
+func (g *Gate) Watch(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watch = f
+}
+
+// watched is one end of a connection through a gate.
+type watched struct {
+	net.Conn
+	gate *Gate
+}
+
+func (w watched) Write(b []byte) (int, error) {
+	w.gate.mu.Lock()
+	watch := w.gate.watch
+	w.gate.mu.Unlock()
+	if watch != nil {
+		watch()
+	}
+	return w.Conn.Write(b)
 }
 
 // Shut cuts every connection, and every new one at once.

@@ -23,6 +23,8 @@ type rotations struct {
 	stores []*site
 	// extraRotation goes into every nhi_rotation, deliver into every deliver block; period replaces the usual one.
 	extraRotation, extraDeliver, period string
+	// pace is the time between two logins of a client.
+	pace time.Duration
 }
 
 const usualPeriod = "  rotate_every = \"24h\"\n  overlap      = \"1h\"\n"
@@ -30,7 +32,7 @@ const usualPeriod = "  rotate_every = \"24h\"\n  overlap      = \"1h\"\n"
 func newRotations(t *testing.T, issuers []*site, stores ...*site) rotations {
 	t.Helper()
 	r := rotations{config: config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: issuers, noGrant: true}}
-	r.stores, r.period = stores, usualPeriod
+	r.stores, r.period, r.pace = stores, usualPeriod, 50*time.Millisecond
 	for _, s := range stores {
 		r.extraProvider += s.block()
 	}
@@ -124,7 +126,7 @@ func (r rotations) startClient(t *testing.T, issuer, store *site) *client {
 		stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(r.pace)
 		defer tick.Stop()
 		for {
 			select {

@@ -1,10 +1,11 @@
-// Command killprovider is the provider with a clock that tests can move, which kills itself after a change on a
-// platform, and whose audit sinks can fail:
+// Command killprovider is the provider with a clock that tests can move, which stops its own run at some point, and whose
+// audit sinks can fail:
 //
 //   - NHI_ACC_CLOCK is how much later it believes to be.
-//   - NHI_ACC_KILL names a file with the number of changes that it may make. The file is counted down, so that processes
-//     of one run count together; at 0 the process is gone before anything else happens. With NHI_ACC_KILL_AUDIT the
-//     beginning and the end of each delivery of an audit event count as well.
+//   - NHI_ACC_KILL names a file with a number of points. The file is counted down, so that processes of one run count
+//     together; at 0 the run is stopped before anything else happens. NHI_ACC_POINTS lists the kinds of points that count
+//     ("change" if it is not set), NHI_ACC_STOP says how the run is stopped (by killing this process, if it is not set).
+//   - NHI_ACC_TRACE names a file that gets a line for each point.
 //   - NHI_ACC_PANIC is a call of Terraform's protocol that panics.
 //   - NHI_ACC_CHANGES names a file that gets a line for each change that a platform has accepted.
 //   - NHI_ACC_SINK names a file that says how the audit sinks behave: see faulty.
@@ -23,7 +24,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
+
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/provider"
 )
 
@@ -39,12 +44,19 @@ func main() {
 	if err := limitFiles(); err != nil {
 		log.Fatal(err)
 	}
-	c := &countdown{path: os.Getenv("NHI_ACC_KILL")}
+	p := newPoints()
 	now := func() time.Time { return time.Now().Add(later) }
 	server := provider.NewServer("test", now, provider.Hooks{
 		Change: func(change audit.Change) {
-			record(change)
-			c.step()
+			p.pass(pointChange, string(change.Activity)+" on "+change.Platform.Name)
+		},
+		Intercept: func(ctx context.Context, c fleet.Call, do func(ctx context.Context) error) error {
+			defer p.around(pointCall, c.Op+" on "+c.Platform)()
+			err := do(ctx)
+			if err == nil && c.Change != nil {
+				record(*c.Change)
+			}
+			return err
 		},
 		Call: func(name string) {
 			if name == os.Getenv("NHI_ACC_PANIC") {
@@ -52,11 +64,15 @@ func main() {
 			}
 		},
 		Sink: func(s audit.NamedSink) audit.NamedSink {
-			s.Sink = faulty{s.Sink, c}
+			s.Sink = faulty{s.Sink, p}
 			return s
 		},
 	})
-	err = server.Serve(false)
+	counted, err := newCounted(server, p)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = tf6server.Serve("registry.terraform.io/nhi-labs/nhi", func() tfprotov6.ProviderServer { return counted })
 	if err := errors.Join(err, server.Close()); err != nil {
 		log.Fatal(err)
 	}
@@ -68,57 +84,14 @@ func record(change audit.Change) {
 	if path == "" {
 		return
 	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = fmt.Fprintln(file, change.Activity, change.Platform.Name, change.Account.Name+change.Path)
-	}
-	if err == nil {
-		err = file.Close()
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
-}
-
-type countdown struct {
-	path string
-	mu   sync.Mutex
-}
-
-// step counts one step, and may be the last thing that the process does.
-func (c *countdown) step() {
-	if c.path == "" {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	content, err := os.ReadFile(c.path)
-	if err != nil {
-		log.Fatal(err)
-	}
-	left, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil {
-		log.Fatal(err)
-	}
-	left--
-	if err := os.WriteFile(c.path, []byte(strconv.Itoa(left)), 0o600); err != nil {
-		log.Fatal(err)
-	}
-	if left != 0 {
-		return
-	}
-	self, err := os.FindProcess(os.Getpid())
-	if err == nil {
-		err = self.Kill()
-	}
-	log.Fatal("the process outlives its own death: ", err)
+	appendLine(path, fmt.Sprint(change.Activity, " ", change.Platform.Name, " ", change.Account.Name+change.Path))
 }
 
 // faulty is a sink that fails as the file NHI_ACC_SINK says: "down" refuses every event, "lost" takes them and loses the
 // acknowledgement, "hang" does not answer, "after N" takes N events of this process and is down then.
 type faulty struct {
 	audit.Sink
-	countdown *countdown
+	points *points
 }
 
 var taken struct {
@@ -127,15 +100,8 @@ var taken struct {
 }
 
 func (f faulty) Deliver(ctx context.Context, e audit.Event) error {
-	counting := os.Getenv("NHI_ACC_KILL_AUDIT") != ""
-	if counting {
-		f.countdown.step()
-	}
-	err := f.deliver(ctx, e)
-	if counting {
-		f.countdown.step()
-	}
-	return err
+	defer f.points.around(pointAudit, fmt.Sprintf("delivery of %s %s on %s", e.Outcome, e.Activity, e.Platform.Name))()
+	return f.deliver(ctx, e)
 }
 
 func (f faulty) deliver(ctx context.Context, e audit.Event) error {
