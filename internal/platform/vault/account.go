@@ -254,21 +254,22 @@ func (d *vaultDriver) makeRole(ctx context.Context, f found) (found, error) {
 	return f, nil
 }
 
-// newEntity makes the entity behind an AppRole that has none. If an entity that belongs to another role has the name,
-// the new one goes by the name that Vault gives it.
+// newEntity makes the entity behind an AppRole that has none, under a passing name as in CreateAccount, so that a run
+// which is killed leaves nothing that the next one does not take up. If an entity that belongs to another role has the
+// name, the new one gets one such as Vault makes up.
 func (d *vaultDriver) newEntity(ctx context.Context, name string, m nhi.Mark) (*entity, error) {
-	made, err := post[entity](ctx, d.conn, "identity/entity", entityRequest{Metadata: markMetadata(nil, m)})
+	id, err := d.claim(ctx, driver.AccountSpec{Name: name, Mark: m})
 	if err != nil {
 		return nil, err
 	}
-	if made.ID == "" {
-		return nil, driver.Errorf(driver.Unknown, "Vault made an entity for %q and did not tell its id", name)
+	err = d.conn.write(ctx, "identity/entity/id/"+id, entityRequest{Name: name})
+	if err != nil && classify(err).Code == driver.AlreadyExists {
+		err = d.conn.write(ctx, "identity/entity/id/"+id, entityRequest{Name: "entity_" + id})
 	}
-	err = d.conn.write(ctx, "identity/entity/id/"+made.ID, entityRequest{Name: name})
-	if err != nil && classify(err).Code != driver.AlreadyExists {
+	if err != nil {
 		return nil, err
 	}
-	return &made, nil
+	return &entity{ID: id}, nil
 }
 
 // DeleteAccount deletes the role with its secret ids, then the entity with its aliases and memberships. Tokens that

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -159,17 +160,7 @@ func TestKilledCreation(t *testing.T) {
 	s := newServer(t)
 	for n := 1; ; n++ {
 		name := random("killed")
-		var seen atomic.Int64
-		cfg := s.config()
-		cfg.Address = s.proxy(t, func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if seen.Add(1) > int64(n) {
-					panic(http.ErrAbortHandler)
-				}
-				next.ServeHTTP(w, r)
-			})
-		})
-		_, err := s.open(t, cfg).CreateAccount(t.Context(), driver.AccountSpec{Name: name, Mark: mark})
+		_, err := s.killedAfter(t, n).CreateAccount(t.Context(), driver.AccountSpec{Name: name, Mark: mark})
 		d := s.Open(t)
 		account, readErr := d.ReadAccount(t.Context(), nhi.Ref{Name: name})
 		switch {
@@ -194,6 +185,53 @@ func TestKilledCreation(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestKilledAdoption stops the adoption of an AppRole that has no entity at each of its requests. The next run adopts it, and
+// no second entity is left behind.
+func TestKilledAdoption(t *testing.T) {
+	s := newServer(t)
+	d := s.Open(t)
+	for n := 1; ; n++ {
+		name := random("legacy")
+		mark := nhi.Mark{Stack: "killed", Identity: name}
+		s.call(t, http.MethodPost, s.role(name), `{}`)
+		ref := read(t, d, nhi.Ref{Name: name}).Ref
+		err := s.killedAfter(t, n).UpdateAccount(t.Context(), ref, driver.AccountChange{Mark: &mark})
+		must(t, d.UpdateAccount(t.Context(), ref, driver.AccountChange{Mark: &mark}))
+		if after := read(t, d, ref); after.Mark != mark || after.Ref != ref {
+			t.Fatalf("killed after %d requests, the account is then %+v", n, after)
+		}
+		must(t, d.DeleteAccount(t.Context(), ref))
+		for _, left := range s.entityNames(t) {
+			// Another test's may be gone meanwhile.
+			if _, body := s.try(t, s.token, http.MethodGet, "identity/entity/name/"+url.PathEscape(left), ""); strings.Contains(string(body), mark.String()) {
+				t.Fatalf("killed after %d requests: the entity %q is left", n, left)
+			}
+		}
+		if err == nil {
+			if n < 5 {
+				t.Fatalf("adoption took %d requests; the test did not kill it", n)
+			}
+			return
+		}
+	}
+}
+
+// killedAfter is a driver that gets no answer after n requests.
+func (s *server) killedAfter(t *testing.T, n int) driver.Driver {
+	t.Helper()
+	var seen atomic.Int64
+	cfg := s.config()
+	cfg.Address = s.proxy(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if seen.Add(1) > int64(n) {
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	return s.open(t, cfg)
 }
 
 // TestFailedCreationLeavesNothing fails each request of CreateAccount once.
