@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,8 +33,10 @@ const (
 	envCrash = "NHI_ACC_CRASH"
 	// envCrashSeed is the seed of the choice, which is printed; without it, the number of the day.
 	envCrashSeed = "NHI_ACC_CRASH_SEED"
-	// lanes is how many lives go on at once.
-	lanes = 2
+	// lanes is how many lives go on at once, if go test's -parallel lets them.
+	lanes = 6
+	// tooMany failures say nothing new.
+	tooMany = 8
 )
 
 // The provider is killed, or the CLI is interrupted once or twice, at every step of every scenario: before and after each
@@ -56,17 +57,16 @@ func TestCrashMatrix(t *testing.T) {
 				t.FailNow()
 			}
 			m := newMatrix(counts, choice(t))
-			var wg sync.WaitGroup
-			for range lanes {
-				wg.Go(func() {
-					for m.left(scenarios()...) > 0 {
-						if !t.Run("life", func(t *testing.T) { newWorld(t, sites).live(m) }) && !m.failure() {
-							return
+			t.Run("lives", func(t *testing.T) {
+				for range lanes {
+					t.Run("lane", func(t *testing.T) {
+						t.Parallel()
+						for m.left(scenarios()...) > 0 && m.failures() < tooMany {
+							m.lived(t.Run("life", func(t *testing.T) { newWorld(t, sites).live(m) }))
 						}
-					}
-				})
-			}
-			wg.Wait()
+					})
+				}
+			})
 			t.Logf("platforms: %s\n%s", name, m)
 			if tries := m.tries(); len(m.missed)*20 > tries {
 				t.Errorf("%d of %d points were not reached", len(m.missed), tries)

@@ -99,6 +99,7 @@ func (w *world) take(m *matrix, t try) passed {
 	stopped, at := t.n > 0 && points.of(t.way) >= t.n, w.at(t)
 	if t.n > 0 {
 		m.done(t, stopped)
+		w.t.Logf("%s at %q", t, at)
 	}
 	if w.complete(false); !stopped && first.Exit != 0 {
 		w.t.Errorf("exit code %d without being stopped", first.Exit)
