@@ -36,7 +36,6 @@ func newWorld(t *testing.T, sites func(t *testing.T, watch func()) []*site) *wor
 	w.record()
 	w.Setenv("NHI_ACC_POINTS", "call,audit,rpc")
 	w.Setenv("NHI_ACC_TRACE", w.path("trace"))
-	w.Setenv("GOGC", "off") // of the programs, whose runs are short
 	return w
 }
 

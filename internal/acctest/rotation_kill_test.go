@@ -36,6 +36,7 @@ func (w *Workspace) killAfter(n int, clock time.Duration) {
 	w.write("kill", strconv.Itoa(n))
 	w.Setenv("NHI_ACC_KILL", filepath.Join(w.dir, "kill"))
 	w.Setenv("NHI_ACC_CLOCK", clock.String())
+	w.Setenv("GOGC", "off") // tests that kill run the CLI often, and it lives for a second
 }
 
 // rotationState is what state says of a rotation.
