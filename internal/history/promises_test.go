@@ -225,6 +225,9 @@ func (h *history) checkCallers(t rapid.TB, before, after snapshot, all []changed
 			return slices.ContainsFunc(a.Credentials, func(c nhi.Credential) bool { return c.Label == label })
 		}
 		for store := range after.secrets {
+			if !delivered(all, rotationAt(name), store) {
+				continue // nothing is read any more where nothing is delivered
+			}
 			earlier, now := labelIn(before, store, name), labelIn(after, store, name)
 			if earlier == "" || now == "" || !valid(old, earlier) {
 				continue
@@ -237,6 +240,13 @@ func (h *history) checkCallers(t rapid.TB, before, after snapshot, all []changed
 			}
 		}
 	}
+}
+
+// delivered reports whether a rotation goes on to deliver to a store.
+func delivered(all []changed, address, store string) bool {
+	return slices.ContainsFunc(all, func(c changed) bool {
+		return c.Address == address && slices.ContainsFunc(c.planned.objects("deliver"), func(b object) bool { return b.text("platform") == store })
+	})
 }
 
 // labelIn is the label of the credential that a store holds, "" if it holds none.
