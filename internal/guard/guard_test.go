@@ -23,8 +23,8 @@ func held(index int, secret string) error {
 		var list []string
 		_ = list[len(secret)]
 	case 1:
-		var m map[string]int
-		m[secret] = 1
+		m := map[string]map[string]int{}
+		m[secret][secret] = 1
 	case 2:
 		var p *answer
 		_ = p.text

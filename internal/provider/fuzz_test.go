@@ -246,8 +246,8 @@ func configuredServer(t testing.TB) (tfprotov6.ProviderServer, map[string]*tfpro
 	if err != nil {
 		t.Fatal(err)
 	}
-	objectType := schemas.Provider.ValueType().(tftypes.Object)
-	blockType := objectType.AttributeTypes["sandbox"].(tftypes.List).ElementType.(tftypes.Object)
+	objectType := must[tftypes.Object](schemas.Provider.ValueType())
+	blockType := must[tftypes.Object](must[tftypes.List](objectType.AttributeTypes["sandbox"]).ElementType)
 	block := filled(blockType, map[string]tftypes.Value{
 		"name": tftypes.NewValue(tftypes.String, "p"), "path": tftypes.NewValue(tftypes.String, filepath.Join(t.TempDir(), "sandbox.db")),
 	})

@@ -49,26 +49,35 @@ func calls() []string {
 	return names
 }
 
+// must returns v as a T, which it is.
+func must[T any](v any) T {
+	out, ok := v.(T)
+	if !ok {
+		panic(fmt.Sprintf("%T", v))
+	}
+	return out
+}
+
 // errorTexts collects the errors in what a call answers, wherever they are.
 func errorTexts(answer reflect.Value) []string {
 	var found []string
 	switch v := answer.Elem(); {
 	case v.FieldByName("Results").IsValid():
-		for result := range v.FieldByName("Results").Interface().(iter.Seq[tfprotov6.ListResourceResult]) {
+		for result := range must[iter.Seq[tfprotov6.ListResourceResult]](v.FieldByName("Results").Interface()) {
 			found = append(found, diagnosticTexts(result.Diagnostics)...)
 		}
 	case v.FieldByName("Events").IsValid():
-		for event := range v.FieldByName("Events").Interface().(iter.Seq[tfprotov6.InvokeActionEvent]) {
+		for event := range must[iter.Seq[tfprotov6.InvokeActionEvent]](v.FieldByName("Events").Interface()) {
 			if completed, ok := event.Type.(tfprotov6.CompletedInvokeActionEventType); ok {
 				found = append(found, diagnosticTexts(completed.Diagnostics)...)
 			}
 		}
 	case v.FieldByName("Error").IsValid():
-		if e := v.FieldByName("Error").Interface().(*tfprotov6.FunctionError); e != nil {
+		if e := must[*tfprotov6.FunctionError](v.FieldByName("Error").Interface()); e != nil {
 			found = append(found, e.Text)
 		}
 	default:
-		found = diagnosticTexts(v.FieldByName("Diagnostics").Interface().([]*tfprotov6.Diagnostic))
+		found = diagnosticTexts(must[[]*tfprotov6.Diagnostic](v.FieldByName("Diagnostics").Interface()))
 	}
 	return found
 }
@@ -168,7 +177,7 @@ func TestContextsAreReleased(t *testing.T) {
 	const n, weight = 20_000, 10 << 10
 	for _, busy := range []bool{false, true} {
 		t.Run(fmt.Sprintf("busy %t", busy), func(t *testing.T) {
-			server := NewServer("test", time.Now, Hooks{}).ProtocolServer().(*rpcServer)
+			server := must[*rpcServer](NewServer("test", time.Now, Hooks{}).ProtocolServer())
 			if busy {
 				_, end := server.begin(t.Context())
 				defer end()
@@ -207,7 +216,7 @@ func heap() uint64 {
 
 // TestReleaseSparesCallsUnderWay: the framework ends the contexts that it holds, and no other call's may be among them.
 func TestReleaseSparesCallsUnderWay(t *testing.T) {
-	server := NewServer("test", time.Now, Hooks{}).ProtocolServer().(*rpcServer)
+	server := must[*rpcServer](NewServer("test", time.Now, Hooks{}).ProtocolServer())
 	ctx, end := server.begin(t.Context())
 	for range 3 * releaseAfter {
 		_, over := server.begin(t.Context())

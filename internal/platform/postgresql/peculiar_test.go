@@ -479,14 +479,16 @@ func TestCloseLeavesNoConnection(t *testing.T) {
 		}
 		return n
 	}
-	d, err := Open(config)
-	if err != nil {
-		t.Fatal(err)
+	d := open(t, config)
+	sweeper, sweeps := d.(driver.Sweeper)
+	verifier, verifies := d.(driver.Verifier)
+	if !sweeps || !verifies {
+		t.Fatalf("%T", d)
 	}
 	cancelled, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	_ = d.(driver.Sweeper).Sweep(cancelled, driver.SweepFilter{}, func([]nhi.Account) error { return nil })
-	_ = d.(driver.Verifier).Verify(t.Context(), unique("nobody"), secret.New("wrong"))
+	_ = sweeper.Sweep(cancelled, driver.SweepFilter{}, func([]nhi.Account) error { return nil })
+	_ = verifier.Verify(t.Context(), unique("nobody"), secret.New("wrong"))
 	if _, err := d.Probe(t.Context()); err != nil {
 		t.Error(err)
 	}
