@@ -61,7 +61,7 @@ func (r *faultCLI) begin(step faultStep) {
 		r.killAfter(0, r.clock)
 	}
 	c := r.bed.config(step)
-	c.extraProvider = r.audited.c.extraProvider
+	c.extraProvider = r.c.extraProvider
 	hcl := c.hcl()
 	if !step.bare {
 		hcl += r.bed.rotation(c).rotation(r.bed.issuer)

@@ -14,7 +14,7 @@ import (
 const (
 	// usualFaults is how many plans, and how many applies, are tried under a fault unless the environment says otherwise,
 	// and usualBeds how many lives are lived at once meanwhile.
-	usualFaults, usualBeds = 80, 8
+	usualFaults, usualBeds = 16, 4
 	// appliesUntilEqual is how many applies may be needed once the fault is gone.
 	appliesUntilEqual = 1
 )

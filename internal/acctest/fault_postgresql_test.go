@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -56,7 +57,7 @@ func (l *faultLink) session(conn net.Conn, config *pgconn.Config) {
 		return
 	}
 	if binary.BigEndian.Uint32(request[4:]) != pgSSLRequest {
-		pgCancel(config, append(request, rest(conn)...))
+		pgCancel(config, slices.Concat(request, rest(conn)))
 		return
 	}
 	if _, err := conn.Write([]byte("S")); err != nil {
@@ -259,7 +260,7 @@ func readMessage(from io.Reader, kind int) ([]byte, error) {
 	if length < 4 || length > 1<<26 {
 		return nil, fmt.Errorf("a message of %d bytes", length)
 	}
-	message := append(head, make([]byte, length-4)...)
+	message := slices.Concat(head, make([]byte, length-4))
 	_, err := io.ReadFull(from, message[kind+4:])
 	return message, err
 }
