@@ -22,13 +22,12 @@ import (
 // from state as the same.
 func FuzzGrammars(f *testing.F) {
 	specs := Specs()
+	texts := []string{"", "#", "Ä.B#c", `"a.b".C`, "x(int, text[])", "cn=A,dc=b", "a\nb", "\xff", strings.Repeat("(", 300)}
 	for kind, spec := range specs {
-		for _, row := range spec.Grammar.Types {
+		for i, row := range spec.Grammar.Types {
 			f.Add(uint8(kind), row.Example)
-			for _, text := range []string{"", "#", "Ä.B#c", `"a.b".C`, "x(int, text[])", "cn=A,dc=b", "a\nb", "\xff", strings.Repeat("(", 300)} {
-				f.Add(uint8(kind), row.Name+":"+text)
-				f.Add(uint8(kind), strings.ToUpper(row.Example)+text)
-			}
+			f.Add(uint8(kind), strings.ToUpper(row.Example))
+			f.Add(uint8(kind), row.Name+":"+texts[i%len(texts)])
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, text string) {
