@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,7 +133,12 @@ func (l *faultLink) renew() {
 	}
 	quiet := zerolog.Nop()
 	l.proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), quiet), l.platform, l.addr, l.front.Addr().String())
-	if err := l.proxy.Start(); err != nil {
+	err := l.proxy.Start()
+	for tries := 0; errors.Is(err, syscall.EADDRINUSE) && tries < 100; tries++ {
+		time.Sleep(100 * time.Millisecond) // somebody's connection goes out from that port meanwhile
+		err = l.proxy.Start()
+	}
+	if err != nil {
 		l.t.Errorf("%s: toxiproxy: %v", l.platform, err)
 	}
 	l.addr = l.proxy.Listen

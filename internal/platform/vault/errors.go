@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
 
 // requestError is an error of the client library with what the library leaves out: what the answer's header said about
@@ -135,8 +136,12 @@ func classifyTransport(err error) driver.Code {
 		network          *net.OpError
 		dns              *net.DNSError
 		request          *url.Error
+		redirect         *transport.RedirectError
+		size             *transport.SizeError
 	)
 	switch {
+	case errors.As(err, &redirect), errors.As(err, &size):
+		return driver.Unknown // Something else may be there in place of Vault.
 	case errors.As(err, &unknownAuthority), errors.As(err, &wrongHost), errors.As(err, &badCertificate),
 		errors.As(err, &verification), errors.As(err, &notTLS):
 		return driver.Unknown
