@@ -1,0 +1,151 @@
+package aws_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/aws"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+func TestThrottling(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	d := a.Open(t)
+	a.Throttle(1)
+	_, err := d.Probe(t.Context())
+	wantCode(t, d, err, driver.RateLimited)
+	_, err = d.Probe(t.Context())
+	must(t, err)
+	cfg := a.config()
+	cfg.Endpoint = always(t, http.StatusTooManyRequests, "text/html", "slow down")
+	d = open(t, cfg)
+	_, err = d.Probe(t.Context())
+	if verdict := d.Classify(err); verdict.Code != driver.RateLimited || verdict.RetryAfter != 7*time.Second {
+		t.Errorf("verdict %+v", verdict)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	target, err := a.Open(t).Probe(t.Context())
+	must(t, err)
+	if want := "aws:aws:123456789012@" + strings.TrimPrefix(a.URL, "http://"); target.ID != want {
+		t.Errorf("id %q, want %q", target.ID, want)
+	}
+	cfg := a.config()
+	id, text := a.AddAdmin(func(action string) bool { return action == "sts:GetCallerIdentity" })
+	cfg.AccessKeyID, cfg.SecretAccessKey = id, secret.New(text)
+	target, err = open(t, cfg).Probe(t.Context())
+	must(t, err)
+	if len(target.Lacking) != 1 || !strings.Contains(target.Lacking[0], "iam:ListUsers") || len(target.Blind) != 1 {
+		t.Errorf("target %+v", target)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	a := newAccount(t)
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAOTHER")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "other")
+	_, err := a.Open(t).Probe(t.Context())
+	must(t, err)
+
+	t.Setenv("AWS_ACCESS_KEY_ID", a.keyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", a.secretKey)
+	_, err = open(t, aws.Config{Endpoint: a.URL}).Probe(t.Context())
+	must(t, err)
+	for what, bad := range map[string]aws.Config{
+		"an id without a secret":     {AccessKeyID: "AKIA1"},
+		"a secret without an id":     {SecretAccessKey: secret.New("x")},
+		"a token without a key":      {SessionToken: secret.New("x")},
+		"a key and a profile":        {AccessKeyID: "AKIA1", SecretAccessKey: secret.New("x"), Profile: "p"},
+		"a path without slashes":     {Path: "nhi"},
+		"an endpoint that is no URL": {Endpoint: "nowhere"},
+		"a profile that is not":      {Profile: "nobody"},
+	} {
+		if _, err := aws.Open(bad); err == nil {
+			t.Errorf("Open accepts %s", what)
+		}
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	resttest.RefusesRedirects(t, func(address string) driver.Driver {
+		cfg := a.config()
+		cfg.Endpoint = address
+		return open(t, cfg)
+	})
+}
+
+// TestNotAWS answers every request with something that is not AWS: nothing may be read as absent.
+func TestNotAWS(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	ref := create(t, a.Open(t))
+	for _, status := range []int{200, 204, 302, 400, 403, 404, 500} {
+		for _, body := range []string{"", "{}", "<html></html>", "<a/>", "<GetUserResponse><GetUserResult/></GetUserResponse>", "NoSuchEntity"} {
+			cfg := a.config()
+			cfg.Endpoint = always(t, status, "text/xml", body)
+			d := full(t, open(t, cfg))
+			for _, r := range []nhi.Ref{ref, {Name: ref.Name}} {
+				_, err := d.ReadAccount(t.Context(), r)
+				if err == nil || d.Classify(err).Code == driver.NotFound {
+					t.Errorf("status %d, body %q: read gives %v", status, body, err)
+				}
+				if d.DeleteAccount(t.Context(), r) == nil {
+					t.Errorf("status %d, body %q: delete succeeds", status, body)
+				}
+			}
+			if _, err := d.GetSecret(t.Context(), "x"); err == nil || d.Classify(err).Code == driver.NotFound {
+				t.Errorf("status %d, body %q: get gives %v", status, body, err)
+			}
+		}
+	}
+}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	d := newAccount(t).Open(t)
+	for code, want := range map[string]driver.Code{
+		"NoSuchEntity": driver.NotFound, "NoSuchEntityException": driver.NotFound, "EntityAlreadyExists": driver.AlreadyExists,
+		"com.amazonaws.secretsmanager#ResourceNotFoundException": driver.NotFound, "DeleteConflict": driver.Conflict,
+		"LimitExceeded": driver.Invalid, "Throttling": driver.RateLimited, "AccessDenied": driver.PermissionDenied,
+		"SignatureDoesNotMatch": driver.Unauthenticated, "ServiceFailure": driver.Unavailable, "NotImplemented": driver.Unsupported,
+		"SomethingNew": driver.Unknown,
+	} {
+		err := fmt.Errorf("read: %w", &smithy.GenericAPIError{Code: code, Message: "x"})
+		if got := d.Classify(err).Code; got != want {
+			t.Errorf("%s is %q, want %q", code, got, want)
+		}
+	}
+	if got := d.Classify(errors.New("NoSuchEntity")).Code; got != driver.Unknown {
+		t.Errorf("a text is %q", got)
+	}
+}
+
+func TestGrammar(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"policy:arn:aws:iam::aws:policy/ReadOnlyAccess": "", "policy:arn:aws-cn:iam::123456789012:policy/a/b/C": "", "group:analysts": "",
+		"policy:ReadOnlyAccess": "ARN", "policy:arn:aws:s3:::bucket": "ARN", "group:arn:aws:iam::123456789012:group/x": "without",
+		"group:a/b": "letters", "inline:x": "cannot be granted",
+	} {
+		_, err := aws.Spec().Grammar.Parse(text)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", text, err, want)
+		}
+	}
+}
