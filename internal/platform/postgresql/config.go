@@ -113,6 +113,7 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	// Set here, so that the password is in no text that is parsed, and no password file answers in its place.
 	config.ConnConfig.Password = cfg.Password.Reveal()
 	config.ConnConfig.ConnectTimeout = timeout
+	config.ConnConfig.BuildFrontend = boundedFrontend
 	requireTLS12(config.ConnConfig.TLSConfig)
 	for _, other := range config.ConnConfig.Fallbacks {
 		requireTLS12(other.TLSConfig)
