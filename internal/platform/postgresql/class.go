@@ -25,10 +25,12 @@ type class struct {
 	parts int
 	// privileges are the server's names in lower case, '_' for a space.
 	privileges []string
-	// source selects k1, k2, k3 (the target's parts), object (the target in SQL), attribute (the column in SQL, or ''),
-	// owner, and acl of every object that has an access control list.
+	// catalog is where the server keeps the lists.
+	catalog string
+	// source selects id (the oid of the object, of a column that of its table), k1, k2, k3 (the target's parts), object (the
+	// target in SQL), attribute (the column in SQL, or ''), owner, and acl of every object that has an access control list.
 	source string
-	// resolve is source for all objects that can be granted, if that is another query.
+	// resolve is source, without id, for all objects that can be granted, if that is another query.
 	resolve string
 	// initial is what acldefault calls the kind; "" where an object without an access control list gives nothing to anybody.
 	initial string

@@ -27,39 +27,72 @@ const withPrincipals = withLogins + `, principal as (
 
 // rolesQuery lists the roles of all accounts, or as ofAccount says.
 // It always lists the role that we logged in as, too: an answer without that one is not a whole answer.
-func rolesQuery(passwords bool) string {
-	password := "null::boolean"
+func rolesQuery(passwords, dependencies bool) string {
+	password, depends := "null::boolean", "null::text[]"
 	if passwords {
 		password = "(select a.rolpassword is not null from pg_authid a where a.oid = r.oid)"
+	}
+	if dependencies {
+		depends = dependsOn
 	}
 	return withLogins + `
 select r.oid, r.rolname, coalesce(l.account, r.oid), r.rolcanlogin,
 	array[r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolreplication, r.rolbypassrls], r.rolconnlimit,
 	case when r.rolvaliduntil = '-infinity' then 'epoch' when isfinite(r.rolvaliduntil) then r.rolvaliduntil end,
-	coalesce(s.description, ''), ` + password + `, r.rolname = session_user
+	coalesce(s.description, ''), ` + password + `, r.rolname = session_user, ` + depends + `
 from pg_roles r left join login l on l.role = r.oid
 	left join pg_shdescription s on s.objoid = r.oid and s.classoid = 'pg_authid'::regclass
 where r.rolname = session_user or r.rolname !~ '^pg_' and ` + ofAccount
 }
 
-// entitlementsQuery lists what the ACLs of every class give to accounts, and their memberships as the type "role".
-// Rights that come with ownership are left out: the ownership itself is listed.
-func entitlementsQuery(version int) string {
-	var q strings.Builder
-	q.WriteString(withPrincipals + `
+// dependsOn names the catalogs with rights of the role r, and "observed" if it owns something or a policy names it. The
+// server keeps these so that no role is dropped that is still needed
+// (https://www.postgresql.org/docs/current/catalog-pg-shdepend.html).
+const dependsOn = `array(select distinct case when d.deptype <> 'a' then '` + dependsObserved + `'
+			when d.objsubid <> 0 then 'pg_attribute' else d.classid::regclass::text end
+		from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid
+			and (d.deptype <> 'a' or d.dbid in (0, (select oid from pg_database where datname = current_database()))))`
+
+const dependsObserved = "observed"
+
+// firstFreeOID is the first oid of what initdb has not made. The server keeps no dependencies on what is older.
+const firstFreeOID = 16384
+
+// membershipsHeld lists the memberships of accounts as the type "role".
+const membershipsHeld = `
 select p.account, 'role', r.rolname::text, '', '', '', bool_or(m.admin_option)
 from pg_auth_members m join principal p on p.role = m.member join pg_roles r on r.oid = m.roleid
 where m.roleid <> p.account
-group by 1, 3`)
+group by 1, 3`
+
+// held lists what the access control lists of the class give to accounts, of the objects that the condition is true for.
+// Rights that come with ownership are left out: the ownership itself is listed.
+func (c *class) held(condition string) string {
+	return "\nselect p.account, '" + c.name + "', o.k1::text, o.k2::text, o.k3::text, x.privilege_type, bool_or(x.is_grantable)\n" +
+		"from (" + c.source + ") o, aclexplode(o.acl) x, principal p\n" +
+		"where o.acl is not null and x.grantee = p.role and x.grantee <> o.owner" + condition + "\ngroup by 1, 3, 4, 5, 6"
+}
+
+// entitlementsQuery lists what the ACLs of every class give to accounts, and their memberships.
+func entitlementsQuery(version int) string {
+	all := []string{withPrincipals + membershipsHeld}
 	for _, c := range classes() {
-		if c.since > version {
-			continue
+		if c.since <= version {
+			all = append(all, c.held(""))
 		}
-		q.WriteString("\nunion all\nselect p.account, '" + c.name + "', o.k1::text, o.k2::text, o.k3::text, " +
-			"x.privilege_type, bool_or(x.is_grantable)\nfrom (" + c.source + ") o, aclexplode(o.acl) x, principal p\n" +
-			"where o.acl is not null and x.grantee = p.role and x.grantee <> o.owner\ngroup by 1, 3, 4, 5, 6")
 	}
-	return q.String()
+	return strings.Join(all, "\nunion all")
+}
+
+// withRolesOf begins queries about one account: principal is its roles, $1, with its own oid, $2.
+const withRolesOf = `with principal as (select unnest($1::oid[]) as role, $2::oid as account)`
+
+// heldByQuery is held for the roles of one account. It looks at those objects alone of which the server knows that their
+// lists name one of the roles, and can be planned in a fraction of the time that entitlementsQuery takes: the plans of a
+// connection are void as soon as anybody changes a right on a schema.
+func (c *class) heldByQuery() string {
+	return withRolesOf + c.held(" and o.id in (select d.objid from pg_shdepend d"+
+		" where d.refclassid = 'pg_authid'::regclass and d.refobjid = any($1::oid[]) and d.deptype = 'a')")
 }
 
 // ownedHere selects what roles own in our database or in none: d is the dependency, i is how the server names the

@@ -38,6 +38,8 @@ type role struct {
 	validUntil  time.Time
 	comment     string
 	hasPassword bool
+	// depends is what dependsOn lists, if it was asked for.
+	depends []string
 }
 
 // account is a role with the credential roles that belong to it.
@@ -68,19 +70,23 @@ func (c *client) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, err
 	if err != nil {
 		return nhi.Account{}, err
 	}
-	var roles rolesFound
-	held := map[uint32][]nhi.Entitlement{}
-	err = c.read(ctx, func(tx pgx.Tx) error {
-		f, err := c.facts(ctx, tx)
-		if err != nil {
-			return err
-		}
-		queries := &pgx.Batch{}
-		roles.queue(queries, f, which)
-		queueEntitlements(queries, f, which, held)
-		return tx.SendBatch(ctx, queries).Close()
-	})
+	f, err := c.factsNow(ctx)
 	if err != nil {
+		return nhi.Account{}, err
+	}
+	roles := rolesFound{dependencies: true}
+	held := map[uint32][]nhi.Entitlement{}
+	who := func(queries *pgx.Batch) { roles.queue(queries, f, which) }
+	what := func(queries *pgx.Batch) {
+		for _, a := range roles.accounts(which) {
+			if a.oid < firstFreeOID {
+				queueEntitlements(queries, f, which, held)
+			} else {
+				queueHeldBy(queries, f, a, held)
+			}
+		}
+	}
+	if err := c.readTwice(ctx, who, what); err != nil {
 		return nhi.Account{}, err
 	}
 	a, err := roles.one(ref, which)
@@ -176,13 +182,15 @@ func (c *client) accounts(ctx context.Context, tx pgx.Tx, which selector) ([]acc
 
 // rolesFound is what rolesQuery answers.
 type rolesFound struct {
-	roles []role
-	own   uint32 // the role that we logged in as
+	// dependencies asks for role.depends, too.
+	dependencies bool
+	roles        []role
+	own          uint32 // the role that we logged in as
 }
 
 // queue puts the query into a batch, whose Close fills r.
 func (r *rolesFound) queue(queries *pgx.Batch, f facts, which selector) {
-	queries.Queue(rolesQuery(f.passwords), which.oid, which.name).Query(func(rows pgx.Rows) error {
+	queries.Queue(rolesQuery(f.passwords, r.dependencies), which.oid, which.name).Query(func(rows pgx.Rows) error {
 		var err error
 		r.roles, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (role, error) {
 			found, self, err := scanRole(row)
@@ -234,7 +242,7 @@ func scanRole(row pgx.CollectableRow) (r role, self bool, err error) {
 	var until *time.Time
 	var password *bool
 	err = row.Scan(&r.oid, &r.name, &r.account, &r.canLogin, &r.attributes, &r.connLimit, &until, &r.comment, &password,
-		&self)
+		&self, &r.depends)
 	if until != nil {
 		r.validUntil = until.UTC()
 	}
@@ -256,18 +264,41 @@ func (c *client) entitlements(ctx context.Context, tx pgx.Tx, oid uint32) (map[u
 
 // queueEntitlements puts the queries for what accounts hold into a batch, whose Close fills held.
 func queueEntitlements(queries *pgx.Batch, f facts, which selector, held map[uint32][]nhi.Entitlement) {
-	queries.Queue(entitlementsQuery(f.version), which.oid, which.name).Query(func(rows pgx.Rows) error {
-		var holder uint32
-		var k key
-		var kind, privilege string
-		var option bool
-		_, err := pgx.ForEachRow(rows, []any{&holder, &kind, &k[0], &k[1], &k[2], &privilege, &option}, func() error {
-			held[holder] = append(held[holder], listed(kind, k, privilege, option)...)
-			return nil
-		})
-		return err
-	})
+	queries.Queue(entitlementsQuery(f.version), which.oid, which.name).Query(func(rows pgx.Rows) error { return addListed(rows, held) })
 	queries.Queue(observedQuery, which.oid, which.name).Query(func(rows pgx.Rows) error { return addObserved(rows, held) })
+}
+
+// queueHeldBy is queueEntitlements for one account, whose roles were read with what depends on them.
+func queueHeldBy(queries *pgx.Batch, f facts, a account, held map[uint32][]nhi.Entitlement) {
+	list := func(query string) {
+		queries.Queue(query, oidsOf(a.roles()), a.oid).Query(func(rows pgx.Rows) error { return addListed(rows, held) })
+	}
+	list(withRolesOf + membershipsHeld)
+	for _, c := range classes() {
+		if c.since <= f.version && a.dependsOn(c.catalog) {
+			list(c.heldByQuery())
+		}
+	}
+	if a.dependsOn(dependsObserved) {
+		queries.Queue(withRolesOf+observed, oidsOf(a.roles()), a.oid).Query(func(rows pgx.Rows) error { return addObserved(rows, held) })
+	}
+}
+
+func (a account) dependsOn(what string) bool {
+	return slices.ContainsFunc(a.roles(), func(r role) bool { return slices.Contains(r.depends, what) })
+}
+
+// addListed adds the rows of entitlementsQuery.
+func addListed(rows pgx.Rows, held map[uint32][]nhi.Entitlement) error {
+	var holder uint32
+	var k key
+	var kind, privilege string
+	var option bool
+	_, err := pgx.ForEachRow(rows, []any{&holder, &kind, &k[0], &k[1], &k[2], &privilege, &option}, func() error {
+		held[holder] = append(held[holder], listed(kind, k, privilege, option)...)
+		return nil
+	})
+	return err
 }
 
 // addObserved adds what is listed and cannot be granted.

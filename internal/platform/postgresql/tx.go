@@ -13,11 +13,11 @@ import (
 // Every transaction fixes the search path: names in catalog queries mean the catalog's objects whatever a schema in
 // the database contains, and the server qualifies every name that it prints.
 const (
-	beginRead = `begin isolation level repeatable read read only; set local search_path = pg_catalog, pg_temp;` + planOnce
+	beginRead = `begin isolation level repeatable read read only; set local search_path = pg_catalog, pg_temp; ` + planOnce
 
 	// The queries ask for the same whatever their parameters are, and to plan one can take longer than to carry it out: each
 	// connection plans each once.
-	planOnce = ` set local plan_cache_mode = force_generic_plan`
+	planOnce = `set local plan_cache_mode = force_generic_plan`
 
 	// One writer of this product at a time per database: two changes of one ACL or one role at the same time make
 	// PostgreSQL fail with "tuple concurrently updated". What follows the lock sees what the previous writer committed.
@@ -28,7 +28,7 @@ const (
 	// the middle would otherwise keep all other writers waiting until TCP gives up, which takes hours. We never think that
 	// long between two statements.
 	beginUnlocked = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
-		` set local standard_conforming_strings = on; set local idle_in_transaction_session_timeout = '10s';` + planOnce
+		` set local idle_in_transaction_session_timeout = '10s'; ` + planOnce
 	beginWrite = beginUnlocked + "; " + lockWriters
 )
 
@@ -40,6 +40,26 @@ type beginner interface {
 // read runs work in one snapshot.
 func (c *client) read(ctx context.Context, work func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{BeginQuery: beginRead}, work)
+}
+
+// readTwice runs two batches in one snapshot and, the transaction included, in two round trips. The second is filled when
+// the first is answered.
+func (c *client) readTwice(ctx context.Context, first, second func(*pgx.Batch)) error {
+	// A connection that is still in a transaction when it is released is closed, which rolls back.
+	return c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		queries := &pgx.Batch{}
+		for statement := range strings.SplitSeq(beginRead, "; ") {
+			queries.Queue(statement)
+		}
+		first(queries)
+		if err := conn.SendBatch(ctx, queries).Close(); err != nil {
+			return err
+		}
+		queries = &pgx.Batch{}
+		second(queries)
+		queries.Queue("commit")
+		return conn.SendBatch(ctx, queries).Close()
+	})
 }
 
 // write runs work in one transaction, alone among the writers of this product.
@@ -98,5 +118,12 @@ func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
 // ident quotes a name.
 func ident(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// literal quotes a text. It relies on standard_conforming_strings, which beginWrite switches on.
-func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+// literal quotes a text, so that it means the same whatever standard_conforming_strings is: a server reads all statements of a
+// message before it executes the first, so none of them can set that for the others.
+func literal(text string) string {
+	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	if strings.Contains(text, `\`) {
+		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
+}
