@@ -193,6 +193,9 @@ func keep(root string, f figures) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(filepath.Dir(kept(root, f.Set)), 0o755); err != nil { //nolint:gosec // Published figures.
+		return err
+	}
 	return os.WriteFile(kept(root, f.Set), append(text, '\n'), 0o644) //nolint:gosec // Published figures.
 }
 
