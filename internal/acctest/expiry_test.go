@@ -56,3 +56,26 @@ func TestGrantExpires(t *testing.T) {
 	s.holds("agent")
 	w.Destroy()
 }
+
+// What is planned shortly before a date may be applied after it: the apply does what the date asks for, and Terraform, which
+// plans again in the middle of it, finds no contradiction.
+func TestExpiresBetweenPlanAndApply(t *testing.T) {
+	t.Parallel()
+	s := sandboxSite(t, "warehouse")
+	soon := `  expires_at = "` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"`
+	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}, extra: soon, extraGrant: soon}
+	w := c.workspace(t)
+	w.Apply()
+	s.holds("agent", s.texts(0, 1)...)
+	c.holds = []int{0}
+	c.extra += "\n  purpose = \"reporting\""
+	w.Configure(c.hcl())
+	w.Plan(exitChanges, "-out=saved")
+	w.MoveClock(2 * time.Hour)
+	w.must(0, "apply", "-no-color", "saved")
+	if status := s.account("agent").Status; status != nhi.Suspended {
+		t.Errorf("status %s", status)
+	}
+	s.holds("agent")
+	w.Plan(exitEmpty)
+}

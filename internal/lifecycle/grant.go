@@ -91,6 +91,20 @@ func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, no
 	return nhi.Account{}, &reconcile.OwnershipError{Platform: platform, Account: account, Ownership: owner}
 }
 
+// CheckStranger returns an error if the account that the grant was about is gone and another one, which nobody marked, has its
+// name: nothing can be granted to that. It reads as a refresh does, and takes any other answer, an error too, for no stranger.
+func (g Grant) CheckStranger(ctx context.Context, f *fleet.Fleet, platform, target string) error {
+	conn, err := connect(ctx, f, platform, target)
+	if err != nil {
+		return nil //nolint:nilerr // The apply asks again, and fails before it changes anything.
+	}
+	_, err = g.account(ctx, f, conn, false, true)
+	if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
+		return err
+	}
+	return nil
+}
+
 // GrantObservation is what the platforms say of a grant.
 type GrantObservation struct {
 	// Visible is what the grant answers for and the account holds. For an expired grant it is what was recorded.

@@ -55,6 +55,13 @@ func (m grantModel) expired(now time.Time) bool {
 	return !at.IsZero() && !now.Before(at)
 }
 
+func grantStatus(expired bool) types.String {
+	if expired {
+		return types.StringValue(grantExpired)
+	}
+	return types.StringValue(grantActive)
+}
+
 // wish is the model in the words of package lifecycle. Texts come from a checked plan or from state; one that its
 // platform's grammar does not know is an error.
 func (m grantModel) wish(data *providerData, diags *diag.Diagnostics) lifecycle.Grant {

@@ -47,11 +47,15 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 	}
 	p.checkExclusive()
 	p.checkAccounts()
+	p.checkStrangers(ctx, req.Private)
 	values := p.computed(ctx)
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+	if expiresSoon(plan.ExpiresAt, r.data.now()) && !resp.Plan.Raw.Equal(req.State.Raw) {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("status"), types.StringUnknown())...)
+	}
 	if !req.State.Raw.IsNull() {
 		resp.Diagnostics.Append(r.data.owners.keep(ctx, plan.identityName().ValueString(), resp.Private)...)
 	}
@@ -162,6 +166,32 @@ func (p *grantPlan) checkAccounts() {
 	}
 }
 
+// checkStrangers refuses to plan access for an account that somebody made under the name of the one that the grant was
+// about. It asks only where something is to be granted.
+func (p *grantPlan) checkStrangers(ctx context.Context, private privateReader) {
+	if p.creating || !known(p.plan.identityName()) || p.plan.accountNames().IsUnknown() || !whollyKnown(ctx, p.plan.Entitlements) {
+		return
+	}
+	grant, shown := p.plan.wish(p.data, p.diags), p.state.recorded(p.data, p.diags)
+	grant.AccountIDs = accountIDs(ctx, private, p.diags)
+	if grant.Expired || p.diags.HasError() || p.data.accounts.creates(grant.Identity) {
+		return
+	}
+	targets := mapOfStrings(p.state.Targets)
+	for _, platform := range slices.Sorted(maps.Keys(shown)) {
+		if len(nhi.Without(grant.Declared[platform], shown[platform])) == 0 || grant.AccountIDs[platform] == "" {
+			continue
+		}
+		if id := p.data.accounts.owned(platform, grant.AccountName(platform)); id != "" {
+			grant.AccountIDs[platform] = id // by the time the grant is applied it carries our mark
+		}
+		if err := grant.CheckStranger(ctx, p.data.fleet, platform, targets[platform]); err != nil {
+			p.diags.AddAttributeError(path.Root("entitlements").AtMapKey(platform),
+				fmt.Sprintf("Unable to plan the grant on platform %q", platform), err.Error())
+		}
+	}
+}
+
 // fingerprint tells grants of one configuration apart: the provider does not learn their addresses.
 func (m grantModel) fingerprint() string {
 	return fmt.Sprint(m.Identity, m.Entitlements, m.Exclusive, m.Tolerate, m.ExpiresAt, m.Justification)
@@ -169,12 +199,8 @@ func (m grantModel) fingerprint() string {
 
 // computed returns the computed attributes as they will be after the apply.
 func (p *grantPlan) computed(ctx context.Context) map[string]attr.Value {
-	status := grantActive
-	if p.plan.expired(p.data.now()) {
-		status = grantExpired
-	}
 	values := map[string]attr.Value{
-		"status": types.StringValue(status), "pending": stringList(nil), "targets": types.MapUnknown(types.StringType),
+		"status": grantStatus(p.plan.expired(p.data.now())), "pending": stringList(nil), "targets": types.MapUnknown(types.StringType),
 	}
 	if name := p.plan.identityName(); !p.creating && known(name) && p.data.accounts.creates(name.ValueString()) {
 		// The identity is replaced, and its accounts lose what they hold: this makes it an update, which grants it again.

@@ -169,6 +169,7 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 		return // all was taken back: there is nothing to keep in state
 	}
 	r.data.made.granted(grant, left)
+	plan.Status = grantStatus(grant.Expired)
 	plan.record(left, len(problems) > 0)
 	plan.resolveTargets(ctx, r.data)
 	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, ids)...)
@@ -227,6 +228,7 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 	held, ids, problems := lifecycle.UpdateGrant(ctx, op.fleet, grant, shown, mapOfStrings(state.Targets))
 	plan.report("update", problems, &resp.Diagnostics)
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
+	plan.Status = grantStatus(grant.Expired)
 	plan.record(held, len(problems) > 0)
 	if len(problems) > 0 {
 		// Platforms that failed keep their target; without an answer there is no newer one.

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
@@ -72,6 +73,9 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
+	if expiresSoon(plan.ExpiresAt, r.data.now()) && !resp.Plan.Raw.Equal(req.State.Raw) {
+		resp.Diagnostics.Append(p.openStatuses(ctx, &resp.Plan)...)
+	}
 	r.data.owners.learn(plan.operation().Identity)
 	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
 }
@@ -114,6 +118,32 @@ func wholeSeconds(date timetypes.RFC3339) error {
 		return fmt.Errorf("write whole seconds: %q", at.Truncate(time.Second).Format(time.RFC3339))
 	}
 	return nil
+}
+
+// expiresSoon reports whether a plan that is made now may be applied when the date has passed. Terraform plans again in the
+// middle of an apply and takes it for a bug if what was planned as active is then planned as suspended or expired, so such a
+// plan leaves that open. A saved plan is rarely applied after a day.
+func expiresSoon(date timetypes.RFC3339, now time.Time) bool {
+	at := timeOf(date)
+	return now.Before(at) && at.Before(now.Add(24*time.Hour))
+}
+
+// openStatuses plans that the accounts may be active or suspended: see expiresSoon.
+func (p *identityPlan) openStatuses(ctx context.Context, plan *tfsdk.Plan) diag.Diagnostics {
+	var planned identityModel
+	diags := plan.Get(ctx, &planned)
+	if planned.Accounts.IsUnknown() {
+		return diags
+	}
+	for platform, account := range planned.Accounts.Elements() {
+		configured, err := p.data.fleet.Platform(platform)
+		if err != nil || !configured.Abilities().Suspend || account.IsUnknown() {
+			continue
+		}
+		at := path.Root("accounts").AtMapKey(platform).AtName("status")
+		diags.Append(plan.SetAttribute(ctx, at, types.StringUnknown())...)
+	}
+	return diags
 }
 
 func expiredText(at, now time.Time, advice string) string {
