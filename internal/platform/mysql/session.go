@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -90,10 +91,8 @@ func (c *client) sessions(ctx context.Context, f flavor, a account) ([]int64, er
 			if err := rows.Scan(&id, &from); err != nil {
 				return err
 			}
-			if host, _, err := net.SplitHostPort(from); err == nil {
-				from = host
-			}
-			i := slices.IndexFunc(namesakes, func(u user) bool { return hostFits(u.host, from) })
+			host := withoutPort(from)
+			i := slices.IndexFunc(namesakes, func(u user) bool { return hostFits(u.host, host) })
 			if i < 0 || namesakes[i].who == a.who {
 				ids = append(ids, id)
 			}
@@ -102,33 +101,64 @@ func (c *client) sessions(ctx context.Context, f flavor, a account) ([]int64, er
 	return ids, err
 }
 
-// literalLength is how much of a pattern stands before its first wildcard, which is how the servers rank patterns.
+// withoutPort is the host of a session. The servers write addresses of IPv6 without brackets, too.
+func withoutPort(from string) string {
+	if i := strings.LastIndexByte(from, ':'); i >= 0 {
+		return from[:i]
+	}
+	return from
+}
+
+// literalLength is how much of a pattern stands before its first wildcard, which is how the servers rank patterns. Networks
+// come behind addresses.
 func literalLength(pattern string) int {
+	const whole = 256
+	if strings.Contains(pattern, "/") {
+		return whole
+	}
 	if i := strings.IndexAny(pattern, "%_"); i >= 0 {
 		return i
 	}
-	return len(pattern) + 256
+	return len(pattern) + whole
 }
 
-// hostFits reports whether the pattern of an account's host allows the host.
+// hostFits reports whether the pattern of an account's host allows the host: a network, an address however it is written, or
+// a text with wildcards.
 func hostFits(pattern, host string) bool {
+	ip, _ := netip.ParseAddr(host)
 	if network, mask, ok := strings.Cut(pattern, "/"); ok {
-		ip, base, bits := net.ParseIP(host).To4(), net.ParseIP(network).To4(), net.ParseIP(mask).To4()
-		return ip != nil && base != nil && bits != nil && ip.Mask(net.IPMask(bits)).Equal(base)
+		prefix, err := netip.ParsePrefix(pattern)
+		if err != nil {
+			base, _ := netip.ParseAddr(network)
+			ones, bits := net.IPMask(net.ParseIP(mask).To4()).Size()
+			if bits == 0 { // no mask, or one with holes
+				return false
+			}
+			prefix = netip.PrefixFrom(base, ones)
+		}
+		return prefix.Contains(ip.Unmap())
 	}
+	if address, err := netip.ParseAddr(pattern); err == nil {
+		return address.Unmap() == ip.Unmap()
+	}
+	return textFits(pattern, host)
+}
+
+// textFits reports whether a pattern with the wildcards of LIKE fits a host.
+func textFits(pattern, host string) bool {
 	if pattern == "" {
 		return host == ""
 	}
 	switch pattern[0] {
 	case '%':
 		for i := range len(host) + 1 {
-			if hostFits(pattern[1:], host[i:]) {
+			if textFits(pattern[1:], host[i:]) {
 				return true
 			}
 		}
 		return false
 	case '_':
-		return host != "" && hostFits(pattern[1:], host[1:])
+		return host != "" && textFits(pattern[1:], host[1:])
 	}
-	return host != "" && strings.EqualFold(pattern[:1], host[:1]) && hostFits(pattern[1:], host[1:])
+	return host != "" && strings.EqualFold(pattern[:1], host[:1]) && textFits(pattern[1:], host[1:])
 }

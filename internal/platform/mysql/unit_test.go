@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,10 +119,23 @@ func TestPatterns(t *testing.T) {
 			t.Fatalf("%q becomes %q, which reads as %q, %v", name, escapePattern(name), again, exact)
 		}
 	})
-	for pattern, host := range map[string]string{"10.%": "10.1.2.3", "%": "x", "1_.0": "10.0", "10.0.0.0/255.0.0.0": "10.9.9.9", "H": "h"} {
+	for pattern, from := range map[string]string{
+		"10.%": "10.1.2.3:51234", "%": "x:1", "1_.0": "10.0:1", "10.0.0.0/255.0.0.0": "10.9.9.9:1", "H": "h", "10.0.0.0/8": "10.9.9.9:51234",
+		"2001:db8::5": "2001:0db8:0:0::5:51234", "2001:db8::%": "2001:db8::5:51234", "10.1.2.3": "::ffff:10.1.2.3:51234",
+	} {
+		host := withoutPort(from)
 		if !hostFits(pattern, host) || hostFits(pattern, "192.168.0.1") != (pattern == "%") {
 			t.Errorf("%s does not tell %s from another host", pattern, host)
 		}
+	}
+	for _, pattern := range []string{"10.0.0.0/255.0.255.0", "10.0.0.0/x", "x/8", "10.0.0.0/33"} {
+		if hostFits(pattern, "10.0.0.1") {
+			t.Errorf("%s is no network and fits a host", pattern)
+		}
+	}
+	ranked := []string{"10.1.2.3", "10.1.0.0/16", "10.1.%", "10.%", "%"}
+	if !slices.IsSortedFunc(ranked, func(x, y string) int { return literalLength(y) - literalLength(x) }) {
+		t.Errorf("not the most specific first: %v", ranked)
 	}
 }
 
