@@ -246,6 +246,21 @@ func TestSomeProjectsOnly(t *testing.T) {
 	w.wantCode("grant a role that would not be seen", err, driver.Invalid, "OPS")
 }
 
+// TestRenamedProject: what is listed under the new key is not granted or revoked under the old one.
+func TestRenamedProject(t *testing.T) {
+	w := newWorld(t, jirafake.Options{})
+	w.must("play", w.h.fake.PlayRole(agent, "", "BILL", "Developer"))
+	w.must("rename", w.h.fake.RenameProject("BILL", "PAY"))
+	old := []nhi.Entitlement{{Type: "project", Target: "BILL", Permission: "Developer"}}
+	w.wantCode("grant by the old key", w.d.Grant(t.Context(), w.ref, old), driver.Invalid, "is called PAY now")
+	w.must("revoke by the old key", w.d.Revoke(t.Context(), w.ref, old))
+	account, err := w.d.ReadAccount(t.Context(), w.ref)
+	w.must("read", err)
+	if got := nhi.JoinTexts(account.Entitlements); got != "project:PAY#Developer" {
+		t.Errorf("entitlements %q", got)
+	}
+}
+
 func TestWithoutAdministration(t *testing.T) {
 	w := newWorld(t, jirafake.Options{NoAdmin: true})
 	target, err := w.d.Probe(t.Context())

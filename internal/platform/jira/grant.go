@@ -71,9 +71,12 @@ func (d *Driver) resolve(ctx context.Context, e nhi.Entitlement) (target, error)
 	if seen := d.config.Projects; len(seen) > 0 && !slices.Contains(seen, e.Target) {
 		return target{}, driver.Errorf(driver.NotFound, "project %s is not among the projects that this platform sees", e.Target)
 	}
+	if err := d.checkKey(ctx, e.Target); err != nil {
+		return target{}, err
+	}
 	ids, err := d.roleIDs(ctx, e.Target)
 	if d.isNotFound(err) {
-		return target{}, driver.Errorf(driver.NotFound, "there is no project %q, or the login does not see it", e.Target)
+		return target{}, noProject(e.Target)
 	}
 	if err != nil {
 		return target{}, err
@@ -83,6 +86,26 @@ func (d *Driver) resolve(ctx context.Context, e nhi.Entitlement) (target, error)
 		return target{}, driver.Errorf(driver.NotFound, "project %s has no role %q", e.Target, e.Permission)
 	}
 	return target{entitlement: e, path: rolePath(e.Target, id)}, nil
+}
+
+func noProject(key string) error {
+	return driver.Errorf(driver.NotFound, "there is no project %q, or the login does not see it", key)
+}
+
+// checkKey is NotFound for a key that no project has, and for one that a project had before it was renamed: Jira goes on
+// accepting that, and lists what is held under the new one.
+func (d *Driver) checkKey(ctx context.Context, key string) error {
+	found, err := d.projects(ctx, url.Values{"keys": {key}})
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(found, project{Key: key}):
+		return nil
+	case len(found) > 0:
+		return driver.Errorf(driver.NotFound, "project %s is called %s now; write that", key, found[0].Key)
+	default:
+		return noProject(key)
+	}
 }
 
 func rolePath(project string, id int64) string {

@@ -25,15 +25,20 @@ func (d *Driver) roles(ctx context.Context) (roleMap, error) {
 	return d.scans.get(ctx, d.scan)
 }
 
+type project struct {
+	Key string `json:"key"`
+}
+
+func (d *Driver) projects(ctx context.Context, query url.Values) ([]project, error) {
+	return list(ctx, d, projectsPath+"/search", query, func(p project) string { return p.Key })
+}
+
 func (d *Driver) scan(ctx context.Context) (roleMap, error) {
 	query := url.Values{}
 	if len(d.config.Projects) > 0 {
 		query["keys"] = d.config.Projects
 	}
-	type project struct {
-		Key string `json:"key"`
-	}
-	projects, err := list(ctx, d, projectsPath+"/search", query, func(p project) string { return p.Key })
+	projects, err := d.projects(ctx, query)
 	if err != nil {
 		return roleMap{}, err
 	}

@@ -37,6 +37,18 @@ func (f *Fake) AddProject(key string, roles ...string) {
 	f.projects = append(f.projects, p)
 }
 
+// RenameProject gives a project another key. Requests may go on using the old one, as on a real site.
+func (f *Fake) RenameProject(key, to string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.projects, func(p *project) bool { return p.key == key })
+	if i < 0 {
+		return fmt.Errorf("no project %q", key)
+	}
+	f.projects[i].key, f.projects[i].oldKeys = to, append(f.projects[i].oldKeys, key)
+	return nil
+}
+
 // JoinGroup makes a user a member of a group.
 func (f *Fake) JoinGroup(id, name string) error {
 	f.mu.Lock()

@@ -29,10 +29,13 @@ type group struct {
 }
 
 type project struct {
-	id    int
-	key   string
-	roles []*role
+	id      int
+	key     string
+	oldKeys []string
+	roles   []*role
 }
+
+func (p *project) goesBy(key string) bool { return p.key == key || slices.Contains(p.oldKeys, key) }
 
 type role struct {
 	id            int64
@@ -223,7 +226,7 @@ func (f *Fake) products() []any {
 func (f *Fake) listProjects(w http.ResponseWriter, keys []string, start, count int) {
 	var found []any
 	for _, p := range f.projects {
-		if len(keys) == 0 || slices.Contains(keys, p.key) {
+		if len(keys) == 0 || slices.ContainsFunc(keys, p.goesBy) {
 			found = append(found, map[string]any{"id": strconv.Itoa(p.id), "key": p.key, "name": p.key})
 		}
 	}
@@ -232,7 +235,7 @@ func (f *Fake) listProjects(w http.ResponseWriter, keys []string, start, count i
 
 // project serves the roles of a project.
 func (f *Fake) project(w http.ResponseWriter, r *http.Request, parameters map[string]string) {
-	i := slices.IndexFunc(f.projects, func(p *project) bool { return p.key == parameters["projectIdOrKey"] })
+	i := slices.IndexFunc(f.projects, func(p *project) bool { return p.goesBy(parameters["projectIdOrKey"]) })
 	if i < 0 {
 		refuse(w, http.StatusNotFound, "No project could be found with key '"+parameters["projectIdOrKey"]+"'.")
 		return
