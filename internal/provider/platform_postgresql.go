@@ -55,7 +55,8 @@ func postgresqlKind() kind {
 			"reassign_owned_to": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "The role that inherits the objects which a deleted account owned, and those whose ownership a plan removes. " +
-					"Default: the administrative role. Objects are never dropped.",
+					"Default: the administrative role. Objects are never dropped, and those that would act for others with the rights " +
+					"of a privileged role do not go to one: see the guide.",
 			},
 		},
 		settings: map[string]resourceschema.Attribute{

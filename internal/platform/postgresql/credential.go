@@ -187,13 +187,13 @@ func freeLoginName(ctx context.Context, tx pgx.Tx, a account) (string, error) {
 // account.
 func (c *client) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) error {
 	var login *role
-	var heir string
+	var to heir
 	err := c.write(ctx, func(tx pgx.Tx) error {
 		a, err := c.find(ctx, tx, ref)
 		if err != nil {
 			return err
 		}
-		heir = a.name
+		to = heir{name: a.name, account: true}
 		if id == ownPassword {
 			return run(ctx, tx, "alter role "+ident(a.name)+" password null")
 		}
@@ -210,7 +210,7 @@ func (c *client) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) e
 	if err != nil || login == nil {
 		return err
 	}
-	return c.dropRoles(ctx, []role{*login}, heir)
+	return c.dropRoles(ctx, []role{*login}, to)
 }
 
 // Verify implements driver.Verifier by logging in.

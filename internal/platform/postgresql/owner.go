@@ -112,7 +112,7 @@ func (c *client) handOverHere(ctx context.Context, tx pgx.Tx, a account, observe
 	if err := c.checkHeir(ctx, tx, a); err != nil {
 		return err
 	}
-	return withMemberships(ctx, tx, a.roles(), c.heir, func(left []role, to string) error {
+	return bequeath(ctx, tx, a.roles(), heir{name: c.heir}, func(left []role, to string) error {
 		for _, along := range []bool{false, true} {
 			if err := alterOwners(ctx, tx, left, due, along, to); err != nil {
 				return err
@@ -167,7 +167,7 @@ func (c *client) handOverElsewhere(ctx context.Context, a account, observed []nh
 		}
 		err := c.inDatabase(ctx, database, func(db beginner) error {
 			return writeIn(ctx, db, func(tx pgx.Tx) error {
-				return withMemberships(ctx, tx, a.roles(), c.heir, func(left []role, to string) error {
+				return bequeath(ctx, tx, a.roles(), heir{name: c.heir}, func(left []role, to string) error {
 					return reassign(ctx, tx, left, to)
 				})
 			})

@@ -35,35 +35,11 @@ func (c *client) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 	if err != nil {
 		return err
 	}
-	return c.dropRoles(ctx, append(a.logins, a.role), c.heir)
-}
-
-func (c *client) checkHeir(ctx context.Context, tx pgx.Tx, a account) error {
-	if c.heir == "" && a.self {
-		return driver.Errorf(driver.Invalid, "role %q is the one that this platform logs in as, which inherits what other "+
-			"accounts own: to take away what it owns, name another role in reassign_owned_to", a.name)
-	}
-	if c.heir == "" {
-		return nil
-	}
-	for _, r := range a.roles() {
-		if r.name == c.heir {
-			return driver.Errorf(driver.Invalid, "role %q inherits what other accounts own: to delete it, or to take away what "+
-				"it owns, name another role in reassign_owned_to", c.heir)
-		}
-	}
-	var known bool
-	if err := tx.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1)", c.heir).Scan(&known); err != nil {
-		return err
-	}
-	if !known {
-		return driver.Errorf(driver.Invalid, "there is no role %q to inherit what accounts own; correct reassign_owned_to", c.heir)
-	}
-	return nil
+	return c.dropRoles(ctx, append(a.logins, a.role), heir{name: c.heir})
 }
 
 // dropRoles ends the sessions of roles that can no longer log in, hands over what they own and drops them.
-func (c *client) dropRoles(ctx context.Context, roles []role, heir string) error {
+func (c *client) dropRoles(ctx context.Context, roles []role, to heir) error {
 	if err := c.endSessions(ctx, roles); err != nil {
 		return err
 	}
@@ -72,9 +48,10 @@ func (c *client) dropRoles(ctx context.Context, roles []role, heir string) error
 		return err
 	}
 	for _, database := range databases {
-		err := c.inDatabase(ctx, database, func(db beginner) error { return handOver(ctx, db, roles, heir) })
+		err := c.inDatabase(ctx, database, func(db beginner) error { return handOver(ctx, db, roles, to) })
 		if err != nil {
-			return fmt.Errorf("hand over what role %q has in the database %q: %w", roles[len(roles)-1].name, database, err)
+			return fmt.Errorf("role %q can no longer log in; hand over what it has in the database %q: %w",
+				roles[len(roles)-1].name, database, err)
 		}
 	}
 	return c.write(ctx, func(tx pgx.Tx) error {
@@ -107,9 +84,9 @@ func (c *client) databasesOf(ctx context.Context, roles []role) ([]string, error
 // handOver makes nothing in the database depend on roles, in one transaction. DROP OWNED comes last, when nothing is
 // owned any more: then it only takes rights away, and the roles out of row-level security policies (a policy that names
 // nobody else goes, too: it would apply to nobody).
-func handOver(ctx context.Context, db beginner, roles []role, heir string) error {
+func handOver(ctx context.Context, db beginner, roles []role, h heir) error {
 	return writeIn(ctx, db, func(tx pgx.Tx) error {
-		return withMemberships(ctx, tx, roles, heir, func(left []role, to string) error {
+		return bequeath(ctx, tx, roles, h, func(left []role, to string) error {
 			if err := reassignOwned(ctx, tx, left, to); err != nil {
 				return err
 			}
@@ -124,34 +101,6 @@ func handOver(ctx context.Context, db beginner, roles []role, heir string) error
 			return nil
 		})
 	})
-}
-
-// withMemberships runs work while we are a member of roles and of the heir, as far as we need to be and may. The work
-// gets the roles that still exist, and the heir in SQL.
-func withMemberships(
-	ctx context.Context, tx pgx.Tx, roles []role, heir string, work func(left []role, to string) error,
-) error {
-	left, err := stillThere(ctx, tx, roles)
-	if err != nil {
-		return err
-	}
-	to, involved := "current_user", left
-	if heir != "" {
-		to = ident(heir)
-		r := role{name: heir}
-		if err := tx.QueryRow(ctx, "select oid from pg_roles where rolname = $1", heir).Scan(&r.oid); err != nil {
-			return fmt.Errorf("find role %q, which inherits: %w", heir, err)
-		}
-		involved = append(involved[:len(involved):len(involved)], r)
-	}
-	leave, err := joinRoles(ctx, tx, involved)
-	if err != nil {
-		return err
-	}
-	if err := work(left, to); err != nil {
-		return err
-	}
-	return run(ctx, tx, leave...)
 }
 
 func reassignOwned(ctx context.Context, tx pgx.Tx, roles []role, to string) error {
