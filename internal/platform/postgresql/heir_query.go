@@ -20,7 +20,8 @@ package postgresql
 //   - Subscriptions: what arrives is written as the owner of the subscription, or (from version 16 on) of the table.
 //
 // A function may be trusted here if it is the server's own, on which no dependency is recorded, or in a language in which
-// only superusers write. Its owner says nothing: it may have inherited the function.
+// only superusers write. Its owner says nothing: it may have inherited the function. Casts below 16384 are the server's own, too
+// (FirstNormalObjectId).
 const actingQuery = `with recursive relation as (
 	select c.oid, c.relkind, c.relacl, coalesce((select o.option_value::boolean
 			from pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker'), false) as invoker
@@ -51,7 +52,8 @@ const actingQuery = `with recursive relation as (
 	from relation r join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = r.oid
 			and d.classid = 'pg_constraint'::regclass
 		join pg_constraint f on f.oid = d.objid and f.contype = 'f'
-		join pg_attribute a on a.attrelid = f.conrelid and a.attnum = any(f.conkey) join pg_cast k on k.castsource = a.atttypid
+		join pg_attribute a on a.attrelid = f.conrelid and a.attnum = any(f.conkey)
+		join pg_cast k on k.castsource = a.atttypid and k.oid >= 16384
 ), needs(relation, class, object) as (
 	select * from piece
 	union
