@@ -13,7 +13,8 @@ import (
 
 // DeleteAccount implements driver.Driver. The account is locked out first; then its sessions end; then, in every
 // database of the cluster that knows the role, what it owns goes to the heir; then the role is dropped. It drops no
-// object. If a database cannot be reached the account stays, locked out, and deleting again goes on.
+// object. If a database cannot be reached, or something there would act with the rights of a mighty heir, the account stays,
+// locked out, and deleting again goes on.
 func (c *client) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 	var a account
 	err := c.write(ctx, func(tx pgx.Tx) error {
