@@ -39,7 +39,7 @@ func (d *vaultDriver) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account
 	}
 	account.Settings = settingsOf(r)
 	account.Entitlements = nhi.Union(account.Entitlements, policies(r.TokenPolicies))
-	account.Credentials, err = d.credentials(ctx, f.ref.Name)
+	account.Credentials, err = d.credentials(ctx, f.ref.Name, r)
 	return account, err
 }
 

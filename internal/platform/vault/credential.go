@@ -24,6 +24,9 @@ const (
 	slots = 10
 	// labelKey is the key of a credential's label in the metadata of the secret id.
 	labelKey = "label"
+	// bareRoleID is the id and label of the way in through a role that asks for no secret id (bind_secret_id = false):
+	// whoever knows its role id logs in. No accessor, which is a UUID, is called so.
+	bareRoleID = "role_id"
 	// lookups is how many tokens are looked up at the same time.
 	lookups = 8
 )
@@ -31,8 +34,9 @@ const (
 // Slots returns this driver's limit of secret ids per account.
 func (d *vaultDriver) Slots() int { return slots }
 
-// credentials lists the secret ids of a role. Vault tells of each in a request of its own.
-func (d *vaultDriver) credentials(ctx context.Context, name string) ([]nhi.Credential, error) {
+// credentials lists the secret ids of a role, and before them the role id where that is enough to log in. Vault tells of
+// each secret id in a request of its own.
+func (d *vaultDriver) credentials(ctx context.Context, name string, r role) ([]nhi.Credential, error) {
 	accessors, err := d.conn.list(ctx, d.rolePath(name)+"/secret-id")
 	if err != nil {
 		return nil, err
@@ -52,6 +56,9 @@ func (d *vaultDriver) credentials(ctx context.Context, name string) ([]nhi.Crede
 	slices.SortFunc(out, func(a, b nhi.Credential) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
+	if !*r.BindSecretID {
+		out = slices.Insert(out, 0, nhi.Credential{ID: bareRoleID, Label: bareRoleID})
+	}
 	return out, nil
 }
 
@@ -106,12 +113,9 @@ func (d *vaultDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Iss
 	if len(taken.Keys) >= slots {
 		return driver.Issued{}, driver.Errorf(driver.Conflict, "account %q has %d secret ids already", f.ref.Name, len(taken.Keys))
 	}
-	made, err := post[secretIDReply](ctx, d.conn, d.rolePath(f.ref.Name)+"/secret-id", in)
+	made, err := d.makeSecretID(ctx, f.ref.Name, in)
 	if err != nil {
 		return driver.Issued{}, err
-	}
-	if made.SecretID == "" || made.Accessor == "" {
-		return driver.Issued{}, driver.Errorf(driver.Unknown, "Vault's answer lacks the secret id it made")
 	}
 	s, err := d.secretID(ctx, f.ref.Name, made.Accessor)
 	if err != nil {
@@ -120,13 +124,56 @@ func (d *vaultDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Iss
 	return driver.Issued{Credential: s.credential(), Login: f.ref.ID, Secret: secret.New(made.SecretID)}, nil
 }
 
-// RevokeCredential destroys a secret id. Tokens that were made with it live on: EndSessions.
+// makeSecretID makes a secret id of a role. For a role that asks for none Vault makes none.
+func (d *vaultDriver) makeSecretID(ctx context.Context, name string, in secretIDRequest) (secretIDReply, error) {
+	made, err := post[secretIDReply](ctx, d.conn, d.rolePath(name)+"/secret-id", in)
+	if err != nil && classify(err).Code == driver.Invalid {
+		if r, readErr := d.readRole(ctx, name); readErr == nil && !*r.BindSecretID {
+			err = driver.Errorf(driver.Invalid, "%w; the AppRole %q lets in whoever knows its role id: end that first, with "+
+				"\"vault write %s bind_secret_id=true\"", err, name, d.rolePath(name))
+		}
+	}
+	if err == nil && (made.SecretID == "" || made.Accessor == "") {
+		err = driver.Errorf(driver.Unknown, "Vault's answer lacks the secret id it made")
+	}
+	return made, err
+}
+
+// RevokeCredential destroys a secret id, or makes the role ask for one. Tokens that were made before live on: EndSessions.
 func (d *vaultDriver) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) error {
 	f, err := d.find(ctx, ref)
 	if err != nil || !f.hasRole {
 		return gone(err)
 	}
+	if id == bareRoleID {
+		return d.demandSecretID(ctx, f.ref.Name)
+	}
 	return gone(d.conn.write(ctx, d.rolePath(f.ref.Name)+"/secret-id-accessor/destroy", secretIDAccessor{id}))
+}
+
+// demandSecretID ends logins with the role id alone, and reads back that they have ended. Writing to a role that is gone
+// would make one, so the role is read first.
+func (d *vaultDriver) demandSecretID(ctx context.Context, name string) error {
+	unlock, err := d.lock(ctx, "role:"+name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := d.readRole(ctx, name)
+	if err != nil || *r.BindSecretID {
+		return gone(err)
+	}
+	demand := true
+	if err := d.conn.write(ctx, d.rolePath(name), roleRequest{BindSecretID: &demand}); err != nil {
+		return err
+	}
+	if r, err = d.readRole(ctx, name); err != nil {
+		return gone(err)
+	}
+	if !*r.BindSecretID {
+		return driver.Errorf(driver.Conflict, "somebody let the AppRole %q log in without a secret id again at the same time", name)
+	}
+	return nil
 }
 
 // Verify logs in, uses the token once, and revokes it.

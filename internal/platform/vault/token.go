@@ -38,12 +38,9 @@ func (d *vaultDriver) MintToken(ctx context.Context, ref nhi.Ref) (driver.Token,
 		return driver.Token{}, err
 	}
 	in := secretIDRequest{Metadata: string(metadata), TTL: seconds(passingTTL), NumUses: 1}
-	made, err := post[secretIDReply](ctx, d.conn, d.rolePath(f.ref.Name)+"/secret-id", in)
+	made, err := d.makeSecretID(ctx, f.ref.Name, in)
 	if err != nil {
 		return driver.Token{}, err
-	}
-	if made.SecretID == "" || made.Accessor == "" {
-		return driver.Token{}, driver.Errorf(driver.Unknown, "Vault's answer lacks the secret id it made")
 	}
 	begin := time.Now()
 	auth, err := d.conn.login(ctx, strings.TrimPrefix(d.approle, "auth/"), f.ref.ID, made.SecretID)

@@ -95,6 +95,7 @@ type role struct {
 // roleRequest changes what it names.
 type roleRequest struct {
 	RoleID          string    `json:"role_id,omitempty"`
+	BindSecretID    *bool     `json:"bind_secret_id,omitempty"`
 	TokenPolicies   *[]string `json:"token_policies,omitempty"`
 	TokenTTL        *string   `json:"token_ttl,omitempty"`
 	TokenMaxTTL     *string   `json:"token_max_ttl,omitempty"`
