@@ -36,6 +36,14 @@ func kubernetesMake(t *testing.T, path, object string) {
 // when the test's context has ended.
 func kubernetesDo(t *testing.T, method, path, object string, statuses ...int) {
 	t.Helper()
+	if status, text := kubernetesAs(t, testenv.Load(t).Kubernetes.Token, method, path, object); !slices.Contains(statuses, status) {
+		t.Fatalf("%s %s: status %d %s", method, path, status, text)
+	}
+}
+
+// kubernetesAs sends one request with a token and returns status and body.
+func kubernetesAs(t *testing.T, token, method, path, object string) (int, []byte) {
+	t.Helper()
 	server := testenv.Load(t).Kubernetes
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities(t, server.CAFile)}}}
 	defer client.CloseIdleConnections()
@@ -43,7 +51,7 @@ func kubernetesDo(t *testing.T, method, path, object string, statuses ...int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+server.Token)
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
@@ -51,9 +59,10 @@ func kubernetesDo(t *testing.T, method, path, object string, statuses ...int) {
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || !slices.Contains(statuses, resp.StatusCode) {
-		t.Fatalf("%s %s: %s %s %v", method, path, resp.Status, text, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return resp.StatusCode, text
 }
 
 // authorities reads the file of the authorities that signed a server's certificate.

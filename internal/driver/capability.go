@@ -17,6 +17,12 @@ type Suspender interface {
 	Resume(ctx context.Context, ref nhi.Ref) error
 }
 
+// MarkReader is for platforms where what an account holds may be unreadable although the account itself is not.
+type MarkReader interface {
+	// ReadMark is ReadAccount without what the account holds: who it is and whose, so that it can be deleted.
+	ReadMark(ctx context.Context, ref nhi.Ref) (nhi.Account, error)
+}
+
 // SweepFilter narrows a sweep.
 type SweepFilter struct {
 	// Stack, if set, lets the driver leave out accounts without a mark of this stack where the platform can filter.

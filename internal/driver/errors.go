@@ -72,6 +72,17 @@ func Errorf(code Code, format string, args ...any) error {
 	return &Error{Verdict: Verdict{Code: code}, Err: fmt.Errorf(format, args...)}
 }
 
+// LeftoverError is what DeleteAccount fails with if the account itself is gone for good, and something on the platform that
+// only its name holds together could not be taken away: the next account of that name would come by it. The account
+// stays in state, until DeleteAccount with the same ID finds nothing left. Err has a code, names everything that is left,
+// and says how to remove it.
+type LeftoverError struct{ Err error }
+
+func (e *LeftoverError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *LeftoverError) Unwrap() error { return e.Err }
+
 // CodeOf returns the code that an error of this package carries, Unknown for every other error. It returns Unknown for
 // nil, too: ask only about errors.
 func CodeOf(err error) Code {

@@ -112,7 +112,12 @@ func explained(p *Platform) interceptor {
 				subject = fmt.Sprintf("%s %q", c.op, c.account)
 			}
 			text := p.redactor.Redact(fmt.Sprintf("platform %q: %s: %v (%s)", p.Name(), subject, err, verdict.Code))
-			return &driver.Error{Verdict: verdict, Err: errors.New(printable(text))}
+			clean := errors.New(printable(text))
+			var leftover *driver.LeftoverError
+			if errors.As(err, &leftover) {
+				clean = &driver.LeftoverError{Err: clean}
+			}
+			return &driver.Error{Verdict: verdict, Err: clean}
 		}
 	}
 }

@@ -348,6 +348,22 @@ func TestErrorsAreExplained(t *testing.T) {
 	}
 }
 
+// TestLeftoversAreTold: what is explained and redacted still says that the account itself is gone.
+func TestLeftoversAreTold(t *testing.T) {
+	d := able{bare{newScript()}}
+	p, _ := newTestPlatform(d, nil)
+	conn := connect(t, p)
+	d.on = func(context.Context, string, int) error {
+		return &driver.LeftoverError{Err: driver.Errorf(driver.PermissionDenied, "left\x1b[0m")}
+	}
+	err := fmt.Errorf("outer: %w", conn.Do(t.Context(), ref, reconcile.Step{Kind: reconcile.StepDelete}))
+	wantCode(t, err, driver.PermissionDenied)
+	var leftover *driver.LeftoverError
+	if want := `platform "crm": delete account "billing": left [0m (permission denied)`; !errors.As(err, &leftover) || leftover.Error() != want {
+		t.Errorf("error %v, want a LeftoverError that says %q", err, want)
+	}
+}
+
 // TestWritesRunToTheirEnd cancels in the middle of calls.
 // TestErrorsAreHarmless: what a platform says reaches neither the terminal's commands nor those of a CI system, and does
 // not fill the log.

@@ -42,6 +42,17 @@ func (c *Conn) ReadNow(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
 	return account, err
 }
 
+// ReadMark asks the platform for an account without what it holds (driver.MarkReader). Code Unsupported: the platform
+// tells the one only with the other.
+func (c *Conn) ReadMark(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	reader, ok := c.driver.(driver.MarkReader)
+	if !ok {
+		return nhi.Account{}, driver.Errorf(driver.Unsupported, "platform %q reads accounts as a whole", c.platform.Name())
+	}
+	return ask(ctx, c.platform, call{op: "read the mark of account", account: ref.Name, idempotent: true},
+		func(ctx context.Context) (nhi.Account, error) { return reader.ReadMark(ctx, ref) })
+}
+
 // FindMarked returns the account with the given mark. Code NotFound if there is none, Conflict if there are several.
 func (c *Conn) FindMarked(ctx context.Context, mark nhi.Mark) (nhi.Account, error) {
 	sweeper, ok := c.driver.(driver.Sweeper)

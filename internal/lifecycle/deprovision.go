@@ -5,10 +5,21 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 )
+
+// Deleted is the status of a record, and of no account: the account is gone, and something is left on the platform that
+// would serve the next one of its name (driver.LeftoverError). The record stays until deleting succeeds.
+const Deleted nhi.Status = "deleted"
+
+// leavesRest reports whether an account was deleted and something is left of it.
+func leavesRest(err error) bool {
+	var left *driver.LeftoverError
+	return errors.As(err, &left)
+}
 
 // deprovision takes one account away, or suspends it. If it fails it also returns what is there now, nil if that could
 // not be read.
@@ -21,6 +32,12 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 		return nil, err
 	}
 	account, gone, err := absent(ctx, conn, r.ref())
+	if gone && conn.Platform().Spec().NameHolds && (r.Status == Deleted || !suspendOnly) {
+		return removeRest(ctx, conn, r)
+	}
+	if err != nil && !suspendOnly && driver.CodeOf(err) == driver.PermissionDenied {
+		account, err = unread(ctx, conn, r, err)
+	}
 	if err != nil || gone {
 		return nil, err
 	}
@@ -35,6 +52,9 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 	if err == nil {
 		return nil, nil
 	}
+	if leavesRest(err) {
+		return deleted(r), err
+	}
 	left, gone, readErr := absent(context.WithoutCancel(ctx), conn, account.Ref)
 	if readErr != nil {
 		return nil, err
@@ -46,16 +66,38 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 	return &now, err
 }
 
+// removeRest takes away what is left of an account that is gone.
+func removeRest(ctx context.Context, conn *fleet.Conn, r Record) (*Record, error) {
+	if err := conn.Do(ctx, r.ref(), reconcile.Step{Kind: reconcile.StepDelete}); err != nil {
+		return deleted(r), err
+	}
+	return nil, nil
+}
+
+func deleted(r Record) *Record {
+	r.Status = Deleted
+	return &r
+}
+
+// unread reads whose an account is of which the platform does not tell what it holds: to delete it, that need not be known.
+func unread(ctx context.Context, conn *fleet.Conn, r Record, failure error) (nhi.Account, error) {
+	account, err := conn.ReadMark(ctx, r.ref())
+	if err != nil {
+		return nhi.Account{}, failure
+	}
+	return account, nil
+}
+
 // remove goes the whole way from a working account to none, and reads back that there is none. A step that fails does
-// not stop the later ones: deleting the account takes away what a failed revocation left. Interrupted, it stops
-// between steps.
+// not stop the later ones: deleting the account takes away what a failed revocation left, unless it says that it did not.
+// Interrupted, it stops between steps.
 func remove(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
 	failures := tolerant(ctx, conn, account.Ref, reconcile.Deprovision(account, conn.Platform().Abilities(), false))
 	left, gone, err := absent(context.WithoutCancel(ctx), conn, account.Ref)
 	switch {
 	case err != nil:
 		return errors.Join(failures, fmt.Errorf("reading back that the account is gone: %w", err))
-	case gone:
+	case gone && !leavesRest(failures):
 		return nil
 	case failures != nil:
 		return failures

@@ -57,9 +57,9 @@ func record(conn *fleet.Conn, account nhi.Account) Record {
 
 // Observation is what the platforms say of the accounts that state records.
 type Observation struct {
-	// Records holds the accounts that exist.
+	// Records holds the accounts that exist, and those that are Deleted.
 	Records map[string]Record
-	// Accounts holds the same accounts whole.
+	// Accounts holds the accounts that exist, whole.
 	Accounts map[string]nhi.Account
 	// Pending says in words what has to be done beyond what Records shows.
 	Pending []string
@@ -79,6 +79,10 @@ func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[stri
 		}
 		account, err := conn.Read(ctx, r.ref())
 		if err != nil && driver.CodeOf(err) == driver.NotFound {
+			if r.Status == Deleted {
+				records.set(platform, r)
+				pending.set(platform, []string{fmt.Sprintf("%s: account %q is deleted, and what it held is not all taken from its name", platform, r.Name)})
+			}
 			return nil
 		}
 		if err != nil {
@@ -164,6 +168,9 @@ func CreateIdentity(ctx context.Context, f *fleet.Fleet, id Identity) (map[strin
 	ctx = context.WithoutCancel(ctx)
 	undone := each(ctx, done.m, func(platform string, e *establishment) error {
 		err := e.undo(ctx)
+		if e.made && leavesRest(err) {
+			left.set(platform, *deleted(e.record()))
+		}
 		if err == nil || !e.made {
 			// What somebody else made is never left in a state from which the next apply would delete it. If it could not
 			// be restored it carries our mark, by which the next run finds it.
@@ -191,7 +198,7 @@ func UpdateIdentity(ctx context.Context, f *fleet.Fleet, id Identity, recorded m
 	problems := each(ctx, platforms, func(platform string, _ struct{}) error {
 		account, declared := id.Accounts[platform]
 		before, exists := recorded[platform]
-		if exists && (!declared || before.Name != account.Name) {
+		if exists && (!declared || before.Name != account.Name || before.Status == Deleted) {
 			left, err := deprovision(ctx, f, id, platform, before, false)
 			if left != nil {
 				now.set(platform, *left)

@@ -140,7 +140,7 @@ func (p *plannedRemovals) ahead(ctx context.Context, op *operation, private priv
 	}
 	var cut []string
 	for _, platform := range slices.Sorted(maps.Keys(removal.Accounts)) {
-		if _, there := left[platform]; !there {
+		if r, there := left[platform]; !there || r.Status == lifecycle.Deleted { // What is left of it, the identity's own deletion says.
 			cut = append(cut, platform)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -85,6 +87,15 @@ func (d *kubernetesDriver) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Ac
 		return nhi.Account{}, err
 	}
 	return d.whole(account, held, tokens), nil
+}
+
+// ReadMark reads the ServiceAccount and nothing else.
+func (d *kubernetesDriver) ReadMark(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	account, err := d.find(ctx, ref)
+	if err != nil {
+		return nhi.Account{}, err
+	}
+	return d.whole(account, nil, nil), nil
 }
 
 // Sweep lists bindings and the metadata of token Secrets, then the ServiceAccounts page by page.
@@ -239,8 +250,11 @@ func (d *kubernetesDriver) UpdateAccount(ctx context.Context, ref nhi.Ref, chang
 }
 
 // DeleteAccount takes the account out of all bindings, because they would give what they give to the next ServiceAccount
-// of this name; then it deletes the account and the Secrets of its tokens. Of an account that is gone already it only
-// removes the bindings that this driver made.
+// of this name; then it deletes the account and the Secrets of its tokens. Bindings come first: of a run that is killed
+// between the two the account is still there to tell. One that cannot be read or changed holds nothing up, because nothing
+// but the deletion ends the account's tokens; it is named in a LeftoverError then, and again in every later call with the
+// account's ID, until it names the account no longer. Where only the name of an account is given, and it is not there, the
+// bindings that this driver made are removed and those of others are left to whom they may be meant for.
 func (d *kubernetesDriver) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 	p, err := d.locate(ref.Name)
 	if err != nil {
@@ -255,22 +269,20 @@ func (d *kubernetesDriver) DeleteAccount(ctx context.Context, ref nhi.Ref) error
 	case !absent && ref.ID != "" && string(account.UID) != ref.ID:
 		return nil // Another account has the name, and with it the bindings.
 	}
-	bindings, err := d.bindings(ctx)
-	if err != nil {
-		return err
-	}
-	for _, b := range bindings {
-		if b.names(p) && (!absent || b.isOurs()) {
-			if err := d.dismiss(ctx, b, p); err != nil {
-				return err
-			}
+	uid, left := types.UID(ref.ID), d.dismissAll(ctx, p, absent && ref.ID == "")
+	if !absent {
+		uid = account.UID
+		if err := d.api.remove(ctx, p.place(), metav1.Preconditions{UID: &uid}); err != nil {
+			return err
 		}
 	}
-	if absent {
-		return nil
+	if uid != "" {
+		if err := d.removeAnchors(ctx, p.namespace, uid); err != nil {
+			left = append(left, fmt.Errorf("the Secrets of its tokens, which hold nothing: %w", err))
+		}
 	}
-	if err := d.api.remove(ctx, p.place(), metav1.Preconditions{UID: &account.UID}); err != nil {
-		return err
+	if len(left) > 0 {
+		return &driver.LeftoverError{Err: errors.Join(left...)}
 	}
-	return d.removeAnchors(ctx, account)
+	return nil
 }

@@ -180,11 +180,11 @@ func (d *kubernetesDriver) removeAnchor(ctx context.Context, m metav1.ObjectMeta
 }
 
 // removeAnchors deletes every Secret that this driver bound a token of the account to.
-func (d *kubernetesDriver) removeAnchors(ctx context.Context, account *corev1.ServiceAccount) error {
+func (d *kubernetesDriver) removeAnchors(ctx context.Context, namespace string, account types.UID) error {
 	var found []metav1.ObjectMeta
 	for _, label := range []string{credentialLabel, tokenLabel} {
-		s := selection{labels: label + "=" + string(account.UID), metadataOnly: true}
-		if err := d.anchors(ctx, account.Namespace, s, func(m metav1.ObjectMeta) { found = append(found, m) }); err != nil {
+		s := selection{labels: label + "=" + string(account), metadataOnly: true}
+		if err := d.anchors(ctx, namespace, s, func(m metav1.ObjectMeta) { found = append(found, m) }); err != nil {
 			return err
 		}
 	}

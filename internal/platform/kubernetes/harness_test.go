@@ -337,10 +337,20 @@ func (c *cluster) tokenBoundTo(t *testing.T, name string, es ...nhi.Entitlement)
 	return secret.New(made.Status.Token)
 }
 
-// waitUntilMay waits until the server's own watch of bindings has brought a right to where it decides.
+// waitUntilMay is waitUntilMayIn the work namespace.
 func (c *cluster) waitUntilMay(t *testing.T, token secret.Value, verb, resource string) {
 	t.Helper()
-	question := manifest{"spec": manifest{"resourceAttributes": manifest{"namespace": c.work, "verb": verb, "resource": resource}}}
+	c.waitUntilMayIn(t, token, c.work, verb, resource)
+}
+
+// waitUntilMayIn waits until the server's own watch of bindings has brought a right to where it decides. A resource can
+// have its group behind it.
+func (c *cluster) waitUntilMayIn(t *testing.T, token secret.Value, namespace, verb, resource string) {
+	t.Helper()
+	resource, group, _ := strings.Cut(resource, ".")
+	question := manifest{"spec": manifest{"resourceAttributes": manifest{
+		"namespace": namespace, "verb": verb, "resource": resource, "group": group,
+	}}}
 	for {
 		_, body := c.try(t, token.Reveal(), http.MethodPost, "apis/authorization.k8s.io/v1/selfsubjectaccessreviews", question)
 		if strings.Contains(string(body), `"allowed":true`) {

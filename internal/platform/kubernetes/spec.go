@@ -66,6 +66,7 @@ func Spec() driver.Spec {
 			{Name: settingAutomount, Description: "Whether pods that run as the account find a token of it in their file system."},
 		},
 		RevocationLag: revocationLag,
+		NameHolds:     true,
 	}
 }
 

@@ -1,0 +1,176 @@
+package lifecycle_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+)
+
+// holder is a platform that keeps under an account's name what it holds, and from which not all of that can be taken.
+type holder struct {
+	plain
+	// stuck is what our admin account may not take away.
+	stuck *string
+	// unreadable is set if what accounts hold cannot be read.
+	unreadable *bool
+}
+
+func (h holder) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	a, err := h.plain.ReadAccount(ctx, ref)
+	if err == nil && *h.unreadable {
+		return nhi.Account{}, driver.Errorf(driver.PermissionDenied, "what %q holds cannot be read", ref.Name)
+	}
+	return a, err
+}
+
+func (h holder) ReadMark(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	a, err := h.plain.ReadAccount(ctx, ref)
+	a.Entitlements = nil
+	return a, err
+}
+
+func (h holder) Revoke(ctx context.Context, ref nhi.Ref, es []nhi.Entitlement) error {
+	if *h.stuck != "" {
+		return driver.Errorf(driver.PermissionDenied, "%s cannot be revoked", *h.stuck)
+	}
+	return h.plain.Revoke(ctx, ref, es)
+}
+
+func (h holder) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
+	if err := h.plain.DeleteAccount(ctx, ref); err != nil {
+		return err
+	}
+	if *h.stuck != "" || *h.unreadable {
+		return &driver.LeftoverError{Err: driver.Errorf(driver.PermissionDenied, "the binding %q is left", *h.stuck)}
+	}
+	return nil
+}
+
+// newHolder makes the platform "k" with the account of settled, which holds what cannot be taken away.
+func newHolder(t *testing.T) (h holder, open func() *fleet.Fleet, settled lifecycle.Identity, records map[string]lifecycle.Record) {
+	t.Helper()
+	h = holder{plain{newMemory("k")}, new(string), new(bool)}
+	grammar := nhi.Grammar{Types: []nhi.EntitlementType{{Name: "role", Example: "role:x"}}}
+	open = func() *fleet.Fleet {
+		return fleet.New("payments", nil, []fleet.Config{{
+			Name: "k", Spec: driver.Spec{Kind: "holder", Grammar: grammar, NameHolds: true},
+			Open: func() (driver.Driver, error) { return h, nil },
+		}})
+	}
+	settled = identity(map[string]lifecycle.Account{"k": {Name: "billing"}})
+	records, problems := lifecycle.CreateIdentity(t.Context(), open(), settled)
+	must(t, problems)
+	h.m.edit("billing", func(a *nhi.Account) { a.Entitlements = roles("admin") })
+	*h.stuck = "by-hand"
+	return h, open, settled, records
+}
+
+// wantLeft fails the test unless exactly the platform says what is left, and the record says that the account is gone.
+func wantLeft(t *testing.T, what string, left map[string]lifecycle.Record, problems lifecycle.Problems) {
+	t.Helper()
+	if !slices.Equal(problems.Platforms(), []string{"k"}) || !strings.Contains(problems.Error(), "is left") {
+		t.Errorf("%s: problems %v", what, problems)
+	}
+	if left["k"].Status != lifecycle.Deleted || left["k"].ID != "k-1" {
+		t.Errorf("%s: recorded %+v", what, left)
+	}
+}
+
+// TestLeftoversAreNotForgotten: the account is gone at once. What its name still holds is told by every run, and no account
+// of that name is made, until it is taken away.
+func TestLeftoversAreNotForgotten(t *testing.T) {
+	h, open, settled, records := newHolder(t)
+	left, problems := lifecycle.DeleteIdentity(t.Context(), open(), settled, records, false)
+	wantLeft(t, "deletion", left, problems)
+	if there := h.m.all(); len(there) > 0 {
+		t.Fatalf("the account is not gone: %v", there)
+	}
+	seen, problems := lifecycle.Observe(t.Context(), open(), settled, left, true)
+	must(t, problems)
+	if diff := cmp.Diff(left, seen.Records); diff != "" || len(seen.Pending) != 1 || !strings.Contains(seen.Pending[0], `"billing" is deleted`) {
+		t.Errorf("pending %q, records (-recorded +seen):\n%s", seen.Pending, diff)
+	}
+	for what, id := range map[string]lifecycle.Identity{
+		"the same account": settled, "none": identity(nil), "another account": identity(map[string]lifecycle.Account{"k": {Name: "other"}}),
+	} {
+		after, problems := lifecycle.UpdateIdentity(t.Context(), open(), id, left)
+		wantLeft(t, "update to "+what, after, problems)
+	}
+	for _, suspendOnly := range []bool{false, true} {
+		after, problems := lifecycle.DeleteIdentity(t.Context(), open(), settled, left, suspendOnly)
+		wantLeft(t, "second deletion", after, problems)
+	}
+	if there := h.m.all(); len(there) > 0 {
+		t.Errorf("an account was made: %v", there)
+	}
+
+	*h.stuck = "" // Somebody takes it away.
+	made, problems := lifecycle.UpdateIdentity(t.Context(), open(), settled, left)
+	if must(t, problems); made["k"].ID != "k-2" || made["k"].Status != nhi.Active {
+		t.Errorf("made again: %+v", made)
+	}
+	left, problems = lifecycle.DeleteIdentity(t.Context(), open(), settled, left, false)
+	if must(t, problems); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// TestLeftoversOfAnAccountThatIsGone: something else deleted it before its turn came.
+func TestLeftoversOfAnAccountThatIsGone(t *testing.T) {
+	h, open, settled, records := newHolder(t)
+	h.m.drop("billing")
+	left, problems := lifecycle.DeleteIdentity(t.Context(), open(), settled, records, false)
+	wantLeft(t, "deletion", left, problems)
+	left, problems = lifecycle.DeleteIdentity(t.Context(), open(), settled, records, true)
+	if must(t, problems); len(left) > 0 {
+		t.Errorf("left %v although there is nothing to suspend", left)
+	}
+}
+
+// TestLeftoversOfACreationTakenBack: an account that was made and taken back stays in the records, too.
+func TestLeftoversOfACreationTakenBack(t *testing.T) {
+	w := newWorld()
+	w.a.refuse = func(op string) error {
+		if op == "create" {
+			return driver.Errorf(driver.PermissionDenied, "not allowed")
+		}
+		return nil
+	}
+	h := holder{plain{newMemory("k")}, new(string), new(bool)}
+	*h.stuck = "by-hand"
+	spec := driver.Spec{Kind: "holder", NameHolds: true}
+	f := fleet.New("payments", nil, []fleet.Config{
+		{Name: "a", Spec: driver.Spec{Kind: "plain"}, Open: func() (driver.Driver, error) { return plain{w.a}, nil }},
+		{Name: "k", Spec: spec, Open: func() (driver.Driver, error) { return h, nil }},
+	})
+	id := identity(map[string]lifecycle.Account{"a": {Name: "billing"}, "k": {Name: "billing"}})
+	left, problems := lifecycle.CreateIdentity(t.Context(), f, id)
+	if len(left) != 1 || left["k"].Status != lifecycle.Deleted || !strings.Contains(problems.Error(), "is left") {
+		t.Errorf("recorded %+v, problems %v", left, problems)
+	}
+}
+
+// TestDeleteWhatCannotBeReadWhole: that what the account holds is unknown keeps no login alive. Whose it is must be known.
+func TestDeleteWhatCannotBeReadWhole(t *testing.T) {
+	h, open, settled, records := newHolder(t)
+	*h.unreadable = true
+	h.m.edit("billing", func(a *nhi.Account) { a.Mark = theirs })
+	left, problems := lifecycle.DeleteIdentity(t.Context(), open(), settled, records, false)
+	if len(problems) != 1 || !strings.Contains(problems.Error(), `belongs to the stack "other"`) || left["k"] != records["k"] {
+		t.Errorf("recorded %v, problems %v", left, problems)
+	}
+	h.m.edit("billing", func(a *nhi.Account) { a.Mark = ours })
+	left, problems = lifecycle.DeleteIdentity(t.Context(), open(), settled, records, false)
+	wantLeft(t, "deletion", left, problems)
+	if there := h.m.all(); len(there) > 0 {
+		t.Errorf("the account is not gone: %v", there)
+	}
+}
