@@ -35,6 +35,7 @@ type Servers struct {
 	Kubernetes Kubernetes `json:"kubernetes"`
 	AWS        AWS        `json:"aws"`
 	LDAP       Directory  `json:"ldap"`
+	LDAPBis    Directory  `json:"ldap_rfc2307bis"`
 	AD         Directory  `json:"active_directory"`
 	Redmine    Redmine    `json:"redmine"`
 	CLI        CLI        `json:"cli"`
@@ -120,10 +121,11 @@ type AWS struct {
 	SecretKey string `json:"secret_key,omitempty"`
 }
 
-// Directory is an LDAP server: OpenLDAP with the overlays ppolicy, memberof and refint, or Samba as a domain controller of
-// Active Directory. It speaks TLS with a certificate for its host that the authority in CAFile signed. Below BaseDN are
-// the empty units ou=accounts and ou=groups; in a domain also OU=locked, in which BindDN may make accounts and set no
-// password.
+// Directory is an LDAP server: OpenLDAP with the overlays ppolicy, memberof and refint and the groups of RFC 2307; OpenLDAP
+// with ppolicy alone and the groups of RFC 2307bis; or Samba as a domain controller of Active Directory. It speaks TLS with
+// a certificate for its host that the authority in CAFile signed. Below BaseDN are the empty units ou=accounts and
+// ou=groups, in which OpenLDAP shows BindDN no member of a group whose name begins with dark-; in a domain also OU=locked,
+// in which BindDN may make accounts and set no password.
 type Directory struct {
 	// Host and Port are those of ldaps://; PlainPort, at which StartTLS is spoken too, is that of ldap://.
 	Host      string `json:"host,omitempty"`

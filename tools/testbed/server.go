@@ -28,8 +28,8 @@ type server interface {
 // servers lists every server, in the order in which they start.
 func servers() []server {
 	return []server{
-		postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, aws{}, ldap{}, activeDirectory{}, redmine{},
-		rsyslog{}, syslogNG{}, collector{}, clis{},
+		postgresql{}, vault{}, scim{}, mysql{}, oauth{}, kubernetes{}, aws{}, ldap{}, ldap{rfc2307bis: true}, activeDirectory{},
+		redmine{}, rsyslog{}, syslogNG{}, collector{}, clis{},
 	}
 }
 

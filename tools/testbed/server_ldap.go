@@ -15,12 +15,20 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/tools/internal/programs"
 )
 
-// ldap is Debian's slapd. Debian's own directory is neither used nor started.
-type ldap struct{}
+// ldap is Debian's slapd, with the groups of RFC 2307 and overlays that keep memberships in order, or with the groups of RFC
+// 2307bis, which define the same class in another way, and without these overlays. Debian's own directory is neither used
+// nor started.
+type ldap struct{ rfc2307bis bool }
 
 const (
 	slapdPath  = "/usr/sbin/slapd"
 	ldapSuffix = "dc=nhi,dc=test"
+	rfc2307    = "/etc/ldap/schema/nis.schema"
+
+	membershipOverlays = `overlay memberof
+overlay refint
+refint_attributes member uniqueMember
+refint_nothing    "cn=nobody,dc=nhi,dc=test"`
 )
 
 var (
@@ -28,9 +36,24 @@ var (
 	slapdConf string
 	//go:embed ldap/tree.ldif
 	slapdTree string
+	//go:embed ldap/rfc2307bis.schema
+	rfc2307bisSchema string
 )
 
-func (ldap) name() string { return "ldap" }
+func (l ldap) name() string {
+	if l.rfc2307bis {
+		return "ldap_rfc2307bis"
+	}
+	return "ldap"
+}
+
+// part is the part of all that is ours.
+func (l ldap) part(all *testenv.Servers) *testenv.Directory {
+	if l.rfc2307bis {
+		return &all.LDAPBis
+	}
+	return &all.LDAP
+}
 
 func (ldap) install(ctx context.Context) error {
 	if installed(slapdPath, "/usr/bin/ldapsearch") {
@@ -48,7 +71,7 @@ func installed(paths ...string) bool {
 	return true
 }
 
-func (ldap) start(_ context.Context, p *place, all *testenv.Servers) error {
+func (l ldap) start(_ context.Context, p *place, all *testenv.Servers) error {
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -64,12 +87,19 @@ func (ldap) start(_ context.Context, p *place, all *testenv.Servers) error {
 		ReaderDN: "cn=reader,ou=admins," + ldapSuffix, ReaderPassword: randomText(),
 		CAFile: filepath.Join(p.dir, "ca.pem"),
 	}
-	all.LDAP = d
+	*l.part(all) = d
 	if err := serverHome(filepath.Join(p.dir, "tls"), nil, d.CAFile, d.Host); err != nil {
 		return err
 	}
-	fill := strings.NewReplacer("@DIR@", p.dir, "@ROOT_PASSWORD@", d.RootPassword,
-		"@NHI_PASSWORD@", d.Password, "@READER_PASSWORD@", d.ReaderPassword)
+	schema, overlays := rfc2307, membershipOverlays
+	if l.rfc2307bis {
+		schema, overlays = filepath.Join(p.dir, "rfc2307bis.schema"), ""
+		if err := os.WriteFile(schema, []byte(rfc2307bisSchema), 0o600); err != nil {
+			return err
+		}
+	}
+	fill := strings.NewReplacer("@DIR@", p.dir, "@ROOT_PASSWORD@", d.RootPassword, "@NHI_PASSWORD@", d.Password,
+		"@READER_PASSWORD@", d.ReaderPassword, "@GROUP_SCHEMA@", schema, "@OVERLAYS@", overlays)
 	root, err := testenv.Root()
 	if err != nil {
 		return err
@@ -104,8 +134,8 @@ func copyFile(from, to string, mode os.FileMode) error {
 	return os.WriteFile(to, content, mode)
 }
 
-func (ldap) health(ctx context.Context, all testenv.Servers) error {
-	return directoryHealth(ctx, all.LDAP)
+func (l ldap) health(ctx context.Context, all testenv.Servers) error {
+	return directoryHealth(ctx, *l.part(&all))
 }
 
 // directoryHealth reads the directory's top as its administrator.
@@ -121,7 +151,7 @@ func directoryHealth(ctx context.Context, d testenv.Directory) error {
 	return nil
 }
 
-func (ldap) describe(all testenv.Servers) string { return describeDirectory(all.LDAP) }
+func (l ldap) describe(all testenv.Servers) string { return describeDirectory(*l.part(&all)) }
 
 func describeDirectory(d testenv.Directory) string {
 	return fmt.Sprintf("ldaps://%s:%d base %s", d.Host, d.Port, d.BaseDN)

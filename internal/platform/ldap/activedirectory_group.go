@@ -77,11 +77,15 @@ func sidText(sid []byte) string {
 	return strings.Join(text, "-")
 }
 
-func (d *activeDirectory) memberships(group, account *goldap.Entry) []membership {
+func (d *activeDirectory) way(_ *session, group, account *goldap.Entry) (membership, error) {
 	if !hasClass(group, "group") {
-		return nil
+		return membership{}, driver.Errorf(driver.Invalid, "%q is no group that accounts can be members of", group.DN)
 	}
-	return []membership{{attrMember, account.DN}}
+	return membership{attrMember, account.DN}, nil
+}
+
+func (d *activeDirectory) ways(_ *session, _, account *goldap.Entry) ([]membership, error) {
+	return []membership{{attrMember, account.DN}}, nil
 }
 
 func (d *activeDirectory) join(s *session, group string, m membership) error {

@@ -49,9 +49,10 @@ type dialect interface {
 	issue(s *session, f *facts, e *goldap.Entry, request driver.IssueRequest) (driver.Issued, error)
 	revokeCredential(s *session, f *facts, e *goldap.Entry, id string) error
 
-	// memberships are the attributes of a group that can hold the account, each with the value that stands for it; none if
-	// the entry is no group.
-	memberships(group, account *goldap.Entry) []membership
+	// way is how an account comes into a group: the attribute that lists it then, and the value that stands for it. What is
+	// no group is Invalid. ways are all by which it is in the group already.
+	way(s *session, group, account *goldap.Entry) (membership, error)
+	ways(s *session, group, account *goldap.Entry) ([]membership, error)
 	// join and leave change one group. Both succeed if there is nothing to do.
 	join(s *session, group string, m membership) error
 	leave(s *session, group string, m membership) error

@@ -10,68 +10,71 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
+// step puts an account into one group.
+type step struct {
+	group string
+	way   membership
+}
+
 // Grant implements driver.Driver. A directory has no change of several entries: all groups are looked at first, and if
-// one cannot be joined all the same, those that were joined are left again.
+// one cannot be joined all the same, or does not list the account afterwards, those that were joined are left again.
 func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	return c.on(ctx, ref, func(s *session, f *facts, e *goldap.Entry) error {
 		held, err := c.dialect.entitlements(s, f, e)
 		if err != nil {
 			return err
 		}
-		type step struct {
-			group string
-			membership
-		}
-		var steps []step
-		for _, wish := range nhi.Without(entitlements, held) {
-			group, ways, err := c.group(s, f, e, wish)
-			if err != nil {
+		wishes := nhi.Without(entitlements, held)
+		steps := make([]step, len(wishes))
+		for i, wish := range wishes {
+			if steps[i], err = c.group(s, f, e, wish); err != nil {
 				return err
 			}
-			steps = append(steps, step{group, ways[0]})
 		}
 		for i, next := range steps {
-			err := c.dialect.join(s, next.group, next.membership)
-			if err == nil {
-				continue
+			if err := c.dialect.join(s, next.group, next.way); err != nil {
+				return c.undoSteps(s, steps[:i], err)
 			}
-			for _, made := range slices.Backward(steps[:i]) {
-				err = undo(err, c.dialect.leave(s, made.group, made.membership))
-			}
-			return err
+		}
+		if err := c.wantListed(s, f, e, wishes); err != nil {
+			return c.undoSteps(s, steps, err)
 		}
 		return nil
 	})
 }
 
-// group looks at the group that an entitlement names and returns its DN and the ways to be a member of it. What is no
-// group, or none that would be listed again in the same spelling, is Invalid.
-func (c *client) group(s *session, f *facts, account *goldap.Entry, e nhi.Entitlement) (string, []membership, error) {
+func (c *client) undoSteps(s *session, made []step, err error) error {
+	for _, next := range slices.Backward(made) {
+		err = undo(err, c.dialect.leave(s, next.group, next.way))
+	}
+	return err
+}
+
+// group looks at the group that an entitlement names and returns how to put the account into it. What is no group, or none
+// that would be listed again in the same spelling, is Invalid.
+func (c *client) group(s *session, f *facts, account *goldap.Entry, e nhi.Entitlement) (step, error) {
 	if e.Type != typeGroup {
-		return "", nil, driver.Errorf(driver.Invalid, "%s cannot be granted", e)
+		return step{}, driver.Errorf(driver.Invalid, "%s cannot be granted", e)
 	}
 	if !isBelow(matchKey(e.Target), f.groupsKey) {
-		return "", nil, driver.Errorf(driver.Invalid, "%s is not below %q, where groups are looked for (groups_dn)", e, f.groups)
+		return step{}, driver.Errorf(driver.Invalid, "%s is not below %q, where groups are looked for (groups_dn)", e, f.groups)
 	}
 	entry, ok, err := s.entry(e.Target, []string{"objectClass"})
 	if err != nil {
-		return "", nil, err
+		return step{}, err
 	}
 	if !ok {
-		return "", nil, driver.Errorf(driver.Invalid, "the directory shows no group %q", e.Target)
+		return step{}, driver.Errorf(driver.Invalid, "the directory shows no group %q", e.Target)
 	}
 	listed, err := groupEntitlement(entry.DN)
 	if err != nil {
-		return "", nil, err
+		return step{}, err
 	}
 	if listed != e {
-		return "", nil, driver.Errorf(driver.Invalid, "the directory lists %s as %q; write that", e, listed)
+		return step{}, driver.Errorf(driver.Invalid, "the directory lists %s as %q; write that", e, listed)
 	}
-	ways := c.dialect.memberships(entry, account)
-	if len(ways) == 0 {
-		return "", nil, driver.Errorf(driver.Invalid, "%q is no group that accounts can be members of", e.Target)
-	}
-	return entry.DN, ways, nil
+	way, err := c.dialect.way(s, entry, account)
+	return step{entry.DN, way}, err
 }
 
 // Revoke implements driver.Driver.
@@ -81,27 +84,38 @@ func (c *client) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Ent
 		if err != nil {
 			return err
 		}
-		for _, next := range nhi.Intersect(entitlements, held) {
-			if next.Type == typeGroup {
-				err = c.leave(s, e, next)
-			} else {
-				err = c.dialect.revokeObserved(s, f, e, next)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return c.takeAway(s, f, e, nhi.Intersect(entitlements, held))
 	}))
 }
 
-// leave takes the account out of a group in every way in which it can be in it.
+// takeAway ends what the account holds and looks whether it has ended: a group may list the account in a way that only
+// its server or its administrator can change.
+func (c *client) takeAway(s *session, f *facts, account *goldap.Entry, held []nhi.Entitlement) error {
+	for _, next := range held {
+		var err error
+		if next.Type == typeGroup {
+			err = c.leave(s, account, next)
+		} else {
+			err = c.dialect.revokeObserved(s, f, account, next)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.wantUnlisted(s, f, account, held)
+}
+
+// leave takes the account out of a group in every way in which it is in it.
 func (c *client) leave(s *session, account *goldap.Entry, e nhi.Entitlement) error {
 	group, ok, err := s.entry(e.Target, []string{"objectClass"})
 	if err != nil || !ok {
 		return err
 	}
-	for _, way := range c.dialect.memberships(group, account) {
+	ways, err := c.dialect.ways(s, group, account)
+	if err != nil {
+		return err
+	}
+	for _, way := range ways {
 		if err := c.dialect.leave(s, group.DN, way); err != nil {
 			return err
 		}
@@ -114,12 +128,54 @@ func (c *client) leaveAll(s *session, f *facts, account *goldap.Entry) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range held {
-		if err := c.leave(s, account, e); err != nil {
-			return err
-		}
+	return c.takeAway(s, f, account, held)
+}
+
+// wantListed reads back that the account has what was granted.
+func (c *client) wantListed(s *session, f *facts, account *goldap.Entry, granted []nhi.Entitlement) error {
+	if len(granted) == 0 {
+		return nil
+	}
+	now, err := c.holdsNow(s, f, account)
+	if err != nil {
+		return err
+	}
+	if missing := nhi.Without(granted, now); len(missing) > 0 {
+		return driver.Errorf(driver.Conflict, "%q was put into %q, and the directory does not show it there", account.DN,
+			missing[0].Target)
 	}
 	return nil
+}
+
+// wantUnlisted reads back that the account has nothing of what was revoked.
+func (c *client) wantUnlisted(s *session, f *facts, account *goldap.Entry, revoked []nhi.Entitlement) error {
+	if len(revoked) == 0 {
+		return nil
+	}
+	now, err := c.holdsNow(s, f, account)
+	if err != nil {
+		return err
+	}
+	if left := nhi.Intersect(revoked, now); len(left) > 0 {
+		return driver.Errorf(driver.Unsupported, "%q was taken out of %q, and the directory still shows it there: the group lists it by "+
+			"an attribute of its own, or somebody has put it back; take it out by hand", account.DN, left[0].Target)
+	}
+	return nil
+}
+
+// holdsNow reads the account's entitlements again. Where memberships outlive the account, those of one that has gone
+// meanwhile are found, too.
+func (c *client) holdsNow(s *session, f *facts, account *goldap.Entry) ([]nhi.Entitlement, error) {
+	now, ok, err := s.entry(account.DN, c.dialect.attributes())
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		return c.dialect.entitlements(s, f, now)
+	case c.dialect.outlived():
+		return c.dialect.entitlements(s, f, account)
+	}
+	return nil, nil
 }
 
 // Sweep implements driver.Sweeper.

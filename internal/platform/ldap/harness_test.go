@@ -87,7 +87,16 @@ func (s *server) root(t *testing.T, work func(conn *session) error) {
 // add makes an entry by hand; attributes are "name: value".
 func (s *server) add(t *testing.T, dn string, attributes ...string) {
 	t.Helper()
+	s.addOf(t, dn, nil, attributes...)
+}
+
+// addOf makes an entry of several classes.
+func (s *server) addOf(t *testing.T, dn string, classes []string, attributes ...string) {
+	t.Helper()
 	r := goldap.NewAddRequest(dn, nil)
+	if classes != nil {
+		r.Attribute("objectClass", classes)
+	}
 	for _, a := range attributes {
 		name, value, _ := strings.Cut(a, ": ")
 		r.Attribute(name, []string{value})

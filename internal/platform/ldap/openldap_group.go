@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"slices"
+	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
 
@@ -9,24 +10,34 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
-// The classes of groups, and the attribute in which each lists its members: by DN, or by uid.
+// The attributes in which groups list their members: by DN, or by uid.
 const (
 	attrMember       = "member"
 	attrUniqueMember = "uniqueMember"
 	attrMemberUID    = "memberUid"
-
-	classPosixGroup = "posixGroup"
 )
 
-const groupFilter = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
-
-func (d *openLDAP) entitlements(s *session, f *facts, e *goldap.Entry) ([]nhi.Entitlement, error) {
-	filter := anyOf(byDN(e.DN), allOf(equals("objectClass", classPosixGroup), equals(attrMemberUID, d.name(e))))
-	return d.groups(s, f, filter)
+// memberClasses are the classes that allow a group without members an attribute for them.
+var memberClasses = map[string][]string{
+	attrMember:       {"groupOfNames", "groupOfMembers"},
+	attrUniqueMember: {"groupOfUniqueNames"},
+	attrMemberUID:    {"posixGroup"},
 }
 
-// byDN finds the groups of which the entry with that DN is a member.
-func byDN(dn string) string { return anyOf(equals(attrMember, dn), equals(attrUniqueMember, dn)) }
+// standings are the attributes in which a group can list the account, each with the value that stands for it. Grant takes
+// the first that the group allows: where there are members by DN, who asks for them ignores memberUid (RFC 2307bis).
+func (d *openLDAP) standings(account *goldap.Entry) []membership {
+	return []membership{{attrMember, account.DN}, {attrUniqueMember, account.DN}, {attrMemberUID, d.name(account)}}
+}
+
+// entitlements takes for a group whatever lists the account, of what class it may be; so does inBulk.
+func (d *openLDAP) entitlements(s *session, f *facts, e *goldap.Entry) ([]nhi.Entitlement, error) {
+	var filters []string
+	for _, m := range d.standings(e) {
+		filters = append(filters, equals(m.attribute, m.value))
+	}
+	return d.groups(s, f, anyOf(filters...))
+}
 
 func (d *openLDAP) groups(s *session, f *facts, filter string) ([]nhi.Entitlement, error) {
 	found, err := s.search(request(f.groups, goldap.ScopeWholeSubtree, filter, []string{"1.1"}), d.config.PageSize, true)
@@ -43,22 +54,21 @@ func (d *openLDAP) groups(s *session, f *facts, filter string) ([]nhi.Entitlemen
 // inBulk reads all groups with their members once: the server has no list of groups on the account's side unless it has
 // the overlay memberof, and that one does not know what was there before it.
 func (d *openLDAP) inBulk(s *session, f *facts) (func(*goldap.Entry) ([]nhi.Entitlement, error), error) {
-	groups, err := s.search(request(f.groups, goldap.ScopeWholeSubtree, groupFilter,
-		[]string{"objectClass", attrMember, attrUniqueMember, attrMemberUID}), d.config.PageSize, true)
+	groups, err := s.search(request(f.groups, goldap.ScopeWholeSubtree,
+		anyOf(present(attrMember), present(attrUniqueMember), present(attrMemberUID)),
+		[]string{attrMember, attrUniqueMember, attrMemberUID}), d.config.PageSize, true)
 	if err != nil {
 		return nil, err
 	}
 	byKey, byUID, base := map[string][]string{}, map[string][]string{}, matchKey(f.baseDN)
 	for _, group := range groups {
-		members := slices.Concat(group.GetEqualFoldAttributeValues(attrMember), group.GetEqualFoldAttributeValues(attrUniqueMember))
-		for _, member := range members {
-			if key := matchKey(member); isBelow(key, base) {
-				byKey[key] = append(byKey[key], group.DN)
-			}
-		}
-		if hasClass(group, classPosixGroup) {
-			for _, uid := range group.GetEqualFoldAttributeValues(attrMemberUID) {
-				byUID[uid] = append(byUID[uid], group.DN)
+		for _, a := range group.Attributes { // Their subtypes, too, as in the filters of entitlements.
+			for _, member := range a.Values {
+				if strings.EqualFold(a.Name, attrMemberUID) {
+					byUID[member] = append(byUID[member], group.DN)
+				} else if key := matchKey(member); isBelow(key, base) {
+					byKey[key] = append(byKey[key], group.DN)
+				}
 			}
 		}
 	}
@@ -67,18 +77,36 @@ func (d *openLDAP) inBulk(s *session, f *facts) (func(*goldap.Entry) ([]nhi.Enti
 	}, nil
 }
 
-func (d *openLDAP) memberships(group, account *goldap.Entry) []membership {
-	var all []membership
-	if hasClass(group, "groupOfNames") {
-		all = append(all, membership{attrMember, account.DN})
+// way lets the server say whether the group has an attribute or is of a class that allows it, as classes below that one
+// allow it, too.
+func (d *openLDAP) way(s *session, group, account *goldap.Entry) (membership, error) {
+	for _, m := range d.standings(account) {
+		filters := []string{present(m.attribute)}
+		for _, class := range memberClasses[m.attribute] {
+			filters = append(filters, equals("objectClass", class))
+		}
+		if ok, err := s.matches(group.DN, anyOf(filters...)); ok || err != nil {
+			return m, err
+		}
 	}
-	if hasClass(group, "groupOfUniqueNames") {
-		all = append(all, membership{attrUniqueMember, account.DN})
+	return membership{}, driver.Errorf(driver.Invalid, "%q is no group that accounts can be members of: it has no member, "+
+		"uniqueMember or memberUid, and its class is none that is known to allow one; if it is a group all the same, put a first "+
+		"member into it by hand", group.DN)
+}
+
+// ways asks for each value, with the rights and the matching that found the group: a group may have many members.
+func (d *openLDAP) ways(s *session, group, account *goldap.Entry) ([]membership, error) {
+	var found []membership
+	for _, m := range d.standings(account) {
+		ok, err := s.matches(group.DN, equals(m.attribute, m.value))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found = append(found, m)
+		}
 	}
-	if hasClass(group, classPosixGroup) {
-		all = append(all, membership{attrMemberUID, d.name(account)})
-	}
-	return all
+	return found, nil
 }
 
 func (d *openLDAP) join(s *session, group string, m membership) error {
@@ -111,7 +139,7 @@ func (d *openLDAP) revokeObserved(_ *session, _ *facts, _ *goldap.Entry, e nhi.E
 }
 
 func (d *openLDAP) parents(s *session, f *facts, group string) ([]nhi.Entitlement, error) {
-	return d.groups(s, f, byDN(group))
+	return d.groups(s, f, anyOf(equals(attrMember, group), equals(attrUniqueMember, group)))
 }
 
 func (d *openLDAP) everywhere(*session, *facts, *goldap.Entry) ([]nhi.Entitlement, bool, error) {

@@ -77,6 +77,18 @@ func (s *session) entry(dn string, attributes []string) (e *goldap.Entry, ok boo
 	return result.Entries[0], true, nil
 }
 
+// matches reports whether the server shows an entry with that DN that a filter fits.
+func (s *session) matches(dn, filter string) (bool, error) {
+	result, err := s.Search(request(dn, goldap.ScopeBaseObject, filter, []string{"1.1"}))
+	switch {
+	case goldap.IsErrorWithCode(err, goldap.LDAPResultNoSuchObject):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("read %q: %w", dn, explained(err))
+	}
+	return len(result.Entries) > 0, nil
+}
+
 // values returns all values of an attribute. Active Directory answers with no more than its MaxValRange at once (1,500),
 // as "member;range=0-1499", and wants to be asked for the rest.
 func (s *session) values(e *goldap.Entry, attribute string) ([]string, error) {
@@ -177,6 +189,9 @@ func hasClass(e *goldap.Entry, class string) bool {
 func anyOf(filters ...string) string { return "(|" + strings.Join(filters, "") + ")" }
 
 func allOf(filters ...string) string { return "(&" + strings.Join(filters, "") + ")" }
+
+// present is a filter for an attribute with any value.
+func present(attribute string) string { return "(" + attribute + "=*)" }
 
 // equals is a filter for a text value.
 func equals(attribute, value string) string {
