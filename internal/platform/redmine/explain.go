@@ -103,13 +103,12 @@ func (c *client) groupRoles(ctx context.Context, groups []named) (map[place][]st
 	return ways, nil
 }
 
-// publicProjects lists the projects in which the user is what everybody is.
+// publicProjects lists the projects in which the user is what everybody is: in closed ones that is a reader.
 func (c *client) publicProjects(ctx context.Context, u user) ([]driver.Holding, error) {
-	projects, err := list(ctx, c, "/projects.json", nil, func(p pageOf) []project { return p.Projects }, func(p project) int { return p.ID })
+	projects, err := c.projects(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c.remember(projects...)
 	var found []driver.Holding
 	for _, p := range projects {
 		member := slices.ContainsFunc(u.Memberships, func(m membership) bool { return m.Project.ID == p.ID })

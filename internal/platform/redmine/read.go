@@ -372,11 +372,10 @@ func (c *client) addHoldings(ctx context.Context, all []user) error {
 	for i := range all {
 		at[all[i].ID] = &all[i]
 	}
-	projects, err := list(ctx, c, "/projects.json", nil, func(p pageOf) []project { return p.Projects }, func(p project) int { return p.ID })
+	projects, err := c.projects(ctx)
 	if err != nil {
 		return err
 	}
-	c.remember(projects...)
 	for _, p := range projects {
 		path := "/projects/" + strconv.Itoa(p.ID) + "/memberships.json"
 		members, err := list(ctx, c, path, nil, func(p pageOf) []membership { return p.Memberships }, func(m membership) int { return m.ID })
@@ -416,6 +415,19 @@ func (c *client) addHoldings(ctx context.Context, all []user) error {
 		}
 	}
 	return nil
+}
+
+// projects lists the projects in which memberships count. Redmine leaves out closed ones unless they are asked for, and shows
+// archived ones to nobody, neither in this list nor with a user.
+func (c *client) projects(ctx context.Context) ([]project, error) {
+	asked := url.Values{"status": {strconv.Itoa(projectActive) + "|" + strconv.Itoa(projectClosed)}}
+	found, err := list(ctx, c, "/projects.json", asked,
+		func(p pageOf) []project { return p.Projects }, func(p project) int { return p.ID })
+	if err != nil {
+		return nil, err
+	}
+	c.remember(found...)
+	return found, nil
 }
 
 // groups lists the groups that have members of their own. Redmine gives them all at once.

@@ -12,6 +12,12 @@ const (
 	statusLocked     = 3
 )
 
+// Statuses of projects (app/models/project.rb). In a closed one everything can be read and nothing changed.
+const (
+	projectActive = 1
+	projectClosed = 5
+)
+
 // user is what Redmine says of a user. Its API key, which administrators are shown in clear, is not read.
 type user struct {
 	ID           int          `json:"id"`
