@@ -29,6 +29,8 @@ type Grant struct {
 	Exclusive  bool
 	// Expired grants hold nothing: what they declare is revoked and not granted.
 	Expired bool
+	// Shared is that of the run; nil if the run has no other grant.
+	Shared *Shared
 }
 
 // AccountName is the name of the identity's account on a platform.
@@ -41,13 +43,26 @@ func (g Grant) AccountName(platform string) string {
 
 func (g Grant) mark(f *fleet.Fleet) nhi.Mark { return nhi.Mark{Stack: f.Stack(), Identity: g.Identity} }
 
-func (g Grant) steps(platform string, shown, observed []nhi.Entitlement) []reconcile.Step {
+// steps leaves what other grants of this run declare.
+func (g Grant) steps(platform string, shown, observed []nhi.Entitlement, v *visit) []reconcile.Step {
 	plan := reconcile.Grant{Declared: g.Declared[platform], Shown: shown, Tolerated: g.Tolerated[platform]}
 	if g.Expired {
 		plan.Declared = nil
 		plan.Shown = nhi.Union(shown, g.Declared[platform])
 	}
+	others := nhi.Without(v.keeps(), nhi.Union(plan.Declared, plan.Tolerated))
+	v.spare(nhi.Intersect(nhi.Intersect(plan.Shown, others), observed))
+	plan.Tolerated = nhi.Union(plan.Tolerated, others)
 	return plan.Steps(observed)
+}
+
+// enter waits for the grant's turn at its account.
+func (g Grant) enter(ctx context.Context, platform string) (*visit, error) {
+	declared := g.Declared[platform]
+	if g.Expired {
+		declared = nil
+	}
+	return g.Shared.enter(ctx, platform, g.AccountName(platform), declared)
 }
 
 // strangerError says that the account of that name is nobody's. Where the id of the account is known that the grant was
@@ -165,27 +180,28 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 	if g.Expired {
 		return g.Declared, nil, nil
 	}
-	type addition struct {
-		conn  *fleet.Conn
-		ref   nhi.Ref
-		added []nhi.Entitlement
-	}
 	done, seen := newCollected[addition](), newCollected[string]()
 	problems = each(ctx, g.Declared, func(platform string, declared []nhi.Entitlement) error {
 		conn, err := connect(ctx, f, platform, "")
 		if err != nil {
 			return err
 		}
-		account, err := g.account(ctx, f, conn, true, true)
+		v, err := g.enter(ctx, platform)
 		if err != nil {
 			return err
 		}
+		defer v.end()
+		account, err := g.account(ctx, f, conn, true, true)
+		if err != nil {
+			v.withdraw()
+			return err
+		}
 		seen.set(platform, account.ID)
+		done.set(platform, addition{v, conn, account.Ref, nhi.Without(declared, account.Entitlements)})
 		steps := reconcile.Grant{Declared: declared}.Steps(account.Entitlements)
 		if len(steps) == 0 {
 			return nil
 		}
-		done.set(platform, addition{conn, account.Ref, nhi.Without(declared, account.Entitlements)})
 		if err := run(ctx, conn, account.Ref, steps); err != nil {
 			return err
 		}
@@ -194,17 +210,41 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 	if len(problems) == 0 {
 		return g.Declared, seen.m, nil
 	}
-	ctx = context.WithoutCancel(ctx)
+	left, undone := g.takeBack(context.WithoutCancel(ctx), done.m)
+	return left, seen.m, append(problems, undone...)
+}
+
+// addition is what the creation of a grant has added to an account.
+type addition struct {
+	visit *visit
+	conn  *fleet.Conn
+	ref   nhi.Ref
+	added []nhi.Entitlement
+}
+
+// takeBack revokes what was added, and what another grant has left because this one was to give it. It returns what could
+// not be taken back.
+func (g Grant) takeBack(ctx context.Context, done map[string]addition) (Entitlements, Problems) {
 	left := newCollected[[]nhi.Entitlement]()
-	undone := each(ctx, done.m, func(platform string, a addition) error {
-		err := a.conn.Do(ctx, a.ref, reconcile.Step{Kind: reconcile.StepRevoke, Entitlements: a.added})
+	problems := each(ctx, done, func(platform string, a addition) error {
+		turn, err := g.Shared.enter(ctx, platform, g.AccountName(platform), nil)
 		if err != nil {
 			left.set(platform, a.added)
 			return fmt.Errorf("taking back what was granted: %w", err)
 		}
+		defer turn.end()
+		orphaned := a.visit.withdraw()
+		back := nhi.Union(nhi.Without(a.added, turn.keeps()), orphaned)
+		if len(back) == 0 {
+			return nil
+		}
+		if err := a.conn.Do(ctx, a.ref, reconcile.Step{Kind: reconcile.StepRevoke, Entitlements: back}); err != nil {
+			left.set(platform, back)
+			return fmt.Errorf("taking back what was granted: %w", err)
+		}
 		return nil
 	})
-	return left.m, seen.m, append(problems, undone...)
+	return left.m, problems
 }
 
 // verify reads back that the account holds what is declared, and nothing of revoked.
@@ -264,15 +304,21 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	if err != nil {
 		return err
 	}
+	v, err := g.enter(ctx, platform)
+	if err != nil {
+		return err
+	}
+	defer v.end()
 	account, err := g.account(ctx, f, conn, true, !recorded || g.AccountIDs[platform] != "")
 	if err != nil {
+		v.withdraw()
 		if g.gone(platform, err) && (g.Expired || len(g.Declared[platform]) == 0) {
 			return nil // who is gone holds nothing
 		}
 		return err
 	}
 	seen.set(platform, account.ID)
-	steps, foreign := observedLast(g.steps(platform, before, account.Entitlements), conn.Platform().Spec().Grammar)
+	steps, foreign := observedLast(g.steps(platform, before, account.Entitlements, v), conn.Platform().Spec().Grammar)
 	err = run(ctx, conn, account.Ref, steps)
 	if err == nil && len(steps) > 0 {
 		err = g.verify(ctx, conn, account.Ref, stepEntitlements(steps, reconcile.StepRevoke))
