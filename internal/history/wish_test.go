@@ -119,11 +119,22 @@ func drawIdentity(t *rapid.T, name string, now time.Time) *identity {
 	}
 	if someOf(t, 3, "a second grant") {
 		id.extra = drawGrant(t, on, now)
+		id.part()
 	}
 	if someOf(t, 2, "rotation") {
 		id.rotation = drawRotation(t, on)
 	}
 	return id
+}
+
+// part takes what main gives out of extra, unless main tolerates it and extra does not end: a plan would refuse it.
+func (id *identity) part() {
+	if id.main == nil || id.main.exclusive && id.extra.expires.IsZero() {
+		return
+	}
+	for platform, es := range id.extra.entitlements {
+		id.extra.entitlements[platform] = slices.DeleteFunc(es, func(e string) bool { return slices.Contains(id.main.entitlements[platform], e) })
+	}
 }
 
 func drawGrant(t *rapid.T, on []string, now time.Time) *grant {

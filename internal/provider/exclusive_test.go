@@ -26,6 +26,14 @@ func TestConflictingGrants(t *testing.T) {
 		c.creating = true
 		return c
 	}
+	tolerating := func(c grantClaim, es string) grantClaim {
+		c.tolerated = roles(es)
+		return c
+	}
+	ending := func(c grantClaim) grantClaim {
+		c.ends = true
+		return c
+	}
 	for _, test := range []struct {
 		name          string
 		first, second grantClaim
@@ -35,9 +43,14 @@ func TestConflictingGrants(t *testing.T) {
 		{"two exclusive ones that tolerate each other", strict("1", "a", "b"), strict("2", "b", "a"), "another exclusive grant"},
 		{"two exclusive ones, created, alike", created(strict("1", "a", "")), created(strict("1", "a", "")), "another exclusive grant"},
 		{"one grant, replaced", strict("1", "a", ""), created(strict("1", "a", "")), ""},
-		{"two others", loose("1", "a b"), loose("2", "b c"), ""},
+		{"two others", loose("1", "a b"), loose("2", "c"), ""},
+		{"two others that give the same", loose("1", "a b"), loose("2", "b c"), "the same: role:b. Whichever"},
+		{"two others, and one tolerates it", tolerating(loose("1", "a b"), "b"), loose("2", "b c"), ""},
 		{"what the other one gives is tolerated", strict("1", "a", "b"), loose("2", "b"), ""},
-		{"both give it", strict("1", "a b", ""), loose("2", "b"), ""},
+		{"both give it", strict("1", "a b", ""), loose("2", "b"), "the same: role:b. Whichever"},
+		{"both give it, and one tolerates it", strict("1", "a b", "b"), loose("2", "b"), ""},
+		{"both give it, and one that ends tolerates it", ending(strict("1", "a b", "b")), loose("2", "b"), ""},
+		{"both give it, and one that ends does not tolerate it", strict("1", "a b", "b"), ending(loose("2", "b")), "the same: role:b. Whichever"},
 		{"it is not tolerated", strict("1", "a", "b"), loose("2", "b c d"), "would revoke what another grant gives it: role:c, role:d."},
 	} {
 		for _, order := range [][]grantClaim{{test.first, test.second}, {test.second, test.first}} {

@@ -68,7 +68,7 @@ func (m grantModel) wish(data *providerData, diags *diag.Diagnostics) lifecycle.
 	return lifecycle.Grant{
 		Identity: m.identityName().ValueString(), AccountNames: mapOfStrings(m.accountNames()),
 		Declared: m.recorded(data, diags), Tolerated: parseSets(data, m.Tolerate, "tolerate", diags),
-		Exclusive: m.Exclusive.ValueBool(), Expired: m.expired(data.now()),
+		Exclusive: m.Exclusive.ValueBool(), Expired: m.expired(data.now()), Shared: data.shared,
 	}
 }
 

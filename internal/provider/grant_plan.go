@@ -27,7 +27,7 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		return
 	}
 	if req.Plan.Raw.IsNull() {
-		resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
+		r.planRemoval(ctx, req, resp)
 		return
 	}
 	var plan, state grantModel
@@ -38,7 +38,9 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	p := grantPlan{data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), diags: &resp.Diagnostics}
+	p := grantPlan{
+		data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), changed: !req.Plan.Raw.Equal(req.State.Raw), diags: &resp.Diagnostics,
+	}
 	p.checkExpiry()
 	p.checkIdentity()
 	p.checkTexts()
@@ -46,6 +48,9 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		return
 	}
 	p.checkExclusive()
+	if !p.creating && p.changed {
+		r.data.noteDropped(plan.wish(r.data, p.diags), state.recorded(r.data, p.diags), r.data.exclusives.dropped, p.diags)
+	}
 	p.checkAccounts()
 	p.checkStrangers(ctx, req.Private)
 	values := p.computed(ctx)
@@ -62,12 +67,24 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
 }
 
+// planRemoval notes what goes with the grant.
+func (r *grantResource) planRemoval(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
+	var state grantModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	var unreadable diag.Diagnostics // The deletion says so.
+	grant := state.wish(r.data, &unreadable)
+	shown := grant.Declared
+	grant.Declared = nil
+	r.data.noteDropped(grant, shown, r.data.exclusives.removed, &resp.Diagnostics)
+}
+
 // grantPlan is the work of one ModifyPlan.
 type grantPlan struct {
-	data        *providerData
-	plan, state grantModel
-	creating    bool
-	diags       *diag.Diagnostics
+	data              *providerData
+	plan, state       grantModel
+	creating, changed bool
+	diags             *diag.Diagnostics
 }
 
 func (p *grantPlan) checkExpiry() {
@@ -141,12 +158,14 @@ func (p *grantPlan) checkExclusive() {
 	grant := p.plan.wish(p.data, p.diags)
 	for _, platform := range slices.Sorted(maps.Keys(grant.Declared)) {
 		claim := grantClaim{
-			identity: grant.Identity, exclusive: grant.Exclusive, creating: p.creating, fingerprint: p.plan.fingerprint(),
+			identity: grant.Identity, exclusive: grant.Exclusive, creating: p.creating, unchanged: !p.changed,
+			ends: !p.plan.ExpiresAt.IsNull(), fingerprint: p.plan.fingerprint(),
 			entitlements: grant.Declared[platform], tolerated: grant.Tolerated[platform],
 		}
 		if err := p.data.exclusives.claim(platform, grant.AccountName(platform), claim); err != nil {
 			p.diags.AddAttributeError(path.Root("entitlements").AtMapKey(platform), "Conflicting grants", err.Error())
 		}
+		p.data.noteMoved(platform, grant.AccountName(platform), p.diags)
 	}
 }
 

@@ -168,7 +168,6 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 	if len(problems) > 0 && len(left) == 0 && len(plan.Undelivered.Elements()) == 0 {
 		return // all was taken back: there is nothing to keep in state
 	}
-	r.data.made.granted(grant, left)
 	plan.Status = grantStatus(grant.Expired)
 	plan.record(left, len(problems) > 0)
 	plan.resolveTargets(ctx, r.data)
@@ -257,7 +256,7 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 	if grant.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	r.data.made.keepGranted(grant, shown)
+	r.data.recallMoved(ctx, req.Private, grant, shown)
 	r.data.owners.recall(ctx, grant.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
 	remove := func() (lifecycle.Entitlements, lifecycle.Problems) {

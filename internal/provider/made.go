@@ -5,20 +5,18 @@ import (
 	"sync"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
-	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
 // madeHere remembers what this run of the provider has created. With create_before_destroy Terraform deletes the old
-// object after the new one was made; on the platforms both are the same account and the same entitlements, so deleting
-// the old object must not take them away.
+// object after the new one was made; on the platforms both are the same account, so deleting the old object must not take
+// it away. Of entitlements lifecycle.Shared sees to that.
 type madeHere struct {
-	mu           sync.Mutex
-	accounts     map[accountKey]bool
-	entitlements map[accountKey][]nhi.Entitlement
+	mu       sync.Mutex
+	accounts map[accountKey]bool
 }
 
 func newMadeHere() *madeHere {
-	return &madeHere{accounts: make(map[accountKey]bool), entitlements: make(map[accountKey][]nhi.Entitlement)}
+	return &madeHere{accounts: make(map[accountKey]bool)}
 }
 
 // created notes the accounts of an identity that was created.
@@ -42,23 +40,4 @@ func (m *madeHere) check(records map[string]lifecycle.Record) error {
 		}
 	}
 	return nil
-}
-
-// granted notes what a grant that was created gave.
-func (m *madeHere) granted(g lifecycle.Grant, held lifecycle.Entitlements) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for platform, es := range held {
-		key := accountKey{platform, g.AccountName(platform)}
-		m.entitlements[key] = nhi.Union(m.entitlements[key], es)
-	}
-}
-
-// keepGranted takes out of shown what a grant that was created in this run gave to the same accounts.
-func (m *madeHere) keepGranted(g lifecycle.Grant, shown lifecycle.Entitlements) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for platform, es := range shown {
-		shown[platform] = nhi.Without(es, m.entitlements[accountKey{platform, g.AccountName(platform)}])
-	}
 }

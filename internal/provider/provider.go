@@ -24,6 +24,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -57,6 +58,7 @@ type providerData struct {
 	exclusives *exclusiveGrants
 	accounts   *plannedAccounts
 	made       *madeHere
+	shared     *lifecycle.Shared
 	rotations  *rotationClaims
 	removals   *plannedRemovals
 	now        func() time.Time
@@ -188,6 +190,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		exclusives: newExclusiveGrants(),
 		accounts:   newPlannedAccounts(),
 		made:       newMadeHere(),
+		shared:     new(lifecycle.Shared),
 		rotations:  newRotationClaims(),
 		removals:   newPlannedRemovals(),
 		now:        p.server.now,

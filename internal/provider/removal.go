@@ -72,7 +72,12 @@ func (p *plannedRemovals) file(plan, identity string) string {
 }
 
 func (p *plannedRemovals) write(removal plannedRemoval) error {
-	text, err := json.Marshal(removal)
+	return p.put(p.file(p.plan, removal.Identity), removal)
+}
+
+// put seals content and writes it into a file of this plan.
+func (p *plannedRemovals) put(file string, content any) error {
+	text, err := json.Marshal(content)
 	if err != nil {
 		return err
 	}
@@ -80,7 +85,17 @@ func (p *plannedRemovals) write(removal plannedRemoval) error {
 		return err
 	}
 	text = append([]byte(seal(p.plan, string(text))+"\n"), text...)
-	return os.WriteFile(p.file(p.plan, removal.Identity), text, 0o600)
+	return os.WriteFile(file, text, 0o600)
+}
+
+// get reads a file of a plan into content. It reports false if there is none that counts.
+func (p *plannedRemovals) get(plan, file string, content any) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	mac, noted, _ := strings.Cut(string(text), "\n")
+	return hmac.Equal([]byte(mac), []byte(seal(plan, noted))) && json.Unmarshal([]byte(noted), content) == nil
 }
 
 // noteDependent notes in the private state of what the plan deletes which plan it is.
@@ -95,13 +110,8 @@ func (p *plannedRemovals) find(ctx context.Context, private privateReader, ident
 	if diags.HasError() || !planID.MatchString(plan) {
 		return plannedRemoval{}, false
 	}
-	content, err := os.ReadFile(p.file(plan, identity))
-	if err != nil {
-		return plannedRemoval{}, false
-	}
-	mac, noted, _ := strings.Cut(string(content), "\n")
 	var removal plannedRemoval
-	if !hmac.Equal([]byte(mac), []byte(seal(plan, noted))) || json.Unmarshal([]byte(noted), &removal) != nil || removal.Identity != identity {
+	if !p.get(plan, p.file(plan, identity), &removal) || removal.Identity != identity {
 		return plannedRemoval{}, false
 	}
 	return removal, true
