@@ -66,6 +66,9 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	if known(plan.Name) {
+		addErrorAt(&resp.Diagnostics, path.Root("name"), "Two objects of one identity", r.data.objects.keep(identityThing(plan.Name.ValueString())))
+	}
 	p := identityPlan{data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), diags: &resp.Diagnostics}
 	p.checkExpiry()
 	values := p.computed(ctx)
@@ -85,6 +88,7 @@ func (r *identityResource) planRemoval(ctx context.Context, req resource.ModifyP
 	var state identityModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
+	addErrorAt(&resp.Diagnostics, path.Root("name"), "Two objects of one identity", r.data.objects.remove(identityThing(state.Name.ValueString())))
 	if resp.Diagnostics.HasError() {
 		return
 	}

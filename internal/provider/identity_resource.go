@@ -203,6 +203,12 @@ func (r *identityResource) Create(ctx context.Context, req resource.CreateReques
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
 	defer cancel()
 
+	end, err := r.data.made.turn(ctx, identityThing(plan.Name.ValueString()))
+	if err != nil {
+		resp.Diagnostics.AddError(fmt.Sprintf("Unable to create identity %q", plan.Name.ValueString()), err.Error())
+		return
+	}
+	defer end()
 	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
 	records, problems := lifecycle.CreateIdentity(ctx, op.fleet, plan.wish(r.data))
 	plan.report("create", problems, &resp.Diagnostics)
@@ -276,7 +282,12 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
 	defer cancel()
 
-	if err := r.data.made.check(state.records()); err != nil {
+	end, err := r.data.made.turn(ctx, identityThing(state.Name.ValueString()))
+	if err == nil {
+		defer end()
+		err = r.data.made.check(state.records())
+	}
+	if err != nil {
 		resp.Diagnostics.AddError(fmt.Sprintf("Unable to delete identity %q", state.Name.ValueString()), err.Error())
 		return
 	}

@@ -57,6 +57,7 @@ type providerData struct {
 	handovers  *handovers
 	exclusives *exclusiveGrants
 	accounts   *plannedAccounts
+	objects    *twoObjects
 	made       *madeHere
 	shared     *lifecycle.Shared
 	rotations  *rotationClaims
@@ -189,6 +190,7 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		handovers:  newHandovers(),
 		exclusives: newExclusiveGrants(),
 		accounts:   newPlannedAccounts(),
+		objects:    newTwoObjects(),
 		made:       newMadeHere(),
 		shared:     new(lifecycle.Shared),
 		rotations:  newRotationClaims(),

@@ -52,6 +52,10 @@ func (m rotationModel) identityName() types.String {
 	return name
 }
 
+func (m rotationModel) thing() thing {
+	return rotationThing(m.identityName().ValueString(), m.Platform.ValueString())
+}
+
 // durationOf returns a duration, 0 if there is none.
 func durationOf(value timetypes.GoDuration) time.Duration {
 	if !known(value) {

@@ -76,6 +76,9 @@ func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	}
 	if req.Plan.Raw.IsNull() {
 		resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
+		var state rotationModel
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		addErrorAt(&resp.Diagnostics, path.Root("platform"), "Two objects of one rotation", r.data.objects.remove(state.thing()))
 		return
 	}
 	var plan, state rotationModel
@@ -90,6 +93,8 @@ func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	p := rotationPlan{
 		data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), changed: !req.Plan.Raw.Equal(req.State.Raw), diags: &resp.Diagnostics,
 	}
+	// Of an identity that is made anew the credentials go with the accounts: this makes it an update, which issues another one.
+	p.changed = p.changed || r.data.accounts.creates(plan.identityName().ValueString())
 	if !p.creating {
 		p.accountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	}
@@ -121,6 +126,9 @@ type rotationPlan struct {
 func (p *rotationPlan) checkPlatforms() {
 	if name := p.plan.identityName(); known(name) {
 		addErrorAt(p.diags, path.Root("identity").AtName("name"), "Invalid identity name", nhi.CheckIdentityName(name.ValueString()))
+		if known(p.plan.Platform) {
+			addErrorAt(p.diags, path.Root("platform"), "Two objects of one rotation", p.data.objects.keep(p.plan.thing()))
+		}
 	}
 	if issuer := p.platform(p.plan.Platform, path.Root("platform")); issuer != nil {
 		for _, need := range p.plan.needs() {

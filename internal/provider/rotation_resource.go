@@ -214,6 +214,13 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Create, &resp.Diagnostics)
 	defer cancel()
 
+	this := plan.thing()
+	end, err := r.data.made.turn(ctx, this)
+	if err != nil {
+		resp.Diagnostics.AddError("Unable to create "+this.name, err.Error())
+		return
+	}
+	defer end()
 	resp.Diagnostics.Append(r.data.owners.keep(ctx, wish.Identity, resp.Private)...)
 	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
 	record, problems := lifecycle.CreateRotation(ctx, op.fleet, wish, r.data.now)
@@ -222,6 +229,7 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	if len(problems) > 0 && len(record.Credentials) == 0 && len(record.Delivered) == 0 && len(plan.Undelivered.Elements()) == 0 {
 		return // all was taken back: there is nothing to keep in state
 	}
+	r.data.made.rotated(this)
 	plan.setRecord(record)
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
 	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
@@ -312,6 +320,16 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	ctx, cancel := withTimeout(ctx, state.Timeouts.Delete, &resp.Diagnostics)
 	defer cancel()
 
+	this := state.thing()
+	end, err := r.data.made.turn(ctx, this)
+	if err == nil {
+		defer end()
+		err = r.data.made.checkRotation(this)
+	}
+	if err != nil {
+		resp.Diagnostics.AddError("Unable to delete "+this.name, err.Error())
+		return
+	}
 	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
 	left, problems := lifecycle.DeleteRotation(ctx, op.fleet, wish, state.record())
