@@ -65,6 +65,9 @@ func (p *Platform) Abilities() reconcile.Abilities {
 	}
 }
 
+// WasTarget reports whether id is the target that the platform had before a migration, so that today's is found under it.
+func (p *Platform) WasTarget(id string) bool { return slices.Contains(p.config.PreviousTargets, id) }
+
 // WrongTargetError says that a platform's name now reaches another system than the one that state knows. Accounts are
 // never looked for there.
 type WrongTargetError struct {
@@ -82,7 +85,7 @@ func (p *Platform) connect(ctx context.Context, recorded string) (*Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	if recorded != "" && recorded != target.ID && !slices.Contains(p.config.PreviousTargets, recorded) {
+	if recorded != "" && recorded != target.ID && !p.WasTarget(recorded) {
 		return nil, &WrongTargetError{Platform: p.Name(), Recorded: recorded, Answering: target.ID}
 	}
 	return &Conn{platform: p, driver: d, target: target}, nil

@@ -76,11 +76,15 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
-	if expiresSoon(plan.ExpiresAt, r.data.now()) && !resp.Plan.Raw.Equal(req.State.Raw) {
-		resp.Diagnostics.Append(p.openStatuses(ctx, &resp.Plan)...)
-	}
 	r.data.owners.learn(plan.operation().Identity)
 	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
+	if resp.Plan.Raw.Equal(req.State.Raw) {
+		return
+	}
+	resp.Diagnostics.Append(p.openTargets(ctx, &resp.Plan)...)
+	if expiresSoon(plan.ExpiresAt, r.data.now()) {
+		resp.Diagnostics.Append(p.openStatuses(ctx, &resp.Plan)...)
+	}
 }
 
 // planRemoval notes for the grants and rotations of the identity that it goes with them.
@@ -146,6 +150,20 @@ func (p *identityPlan) openStatuses(ctx context.Context, plan *tfsdk.Plan) diag.
 		}
 		at := path.Root("accounts").AtMapKey(platform).AtName("status")
 		diags.Append(plan.SetAttribute(ctx, at, types.StringUnknown())...)
+	}
+	return diags
+}
+
+// openTargets leaves open the target of accounts that state pins to one from before a migration: the apply records the one that
+// answers, which is not asked for here, so that a platform that is down does not hold up the others.
+func (p *identityPlan) openTargets(ctx context.Context, plan *tfsdk.Plan) diag.Diagnostics {
+	var planned identityModel
+	diags := plan.Get(ctx, &planned)
+	for platform, r := range planned.records() {
+		if configured, err := p.data.fleet.Platform(platform); err == nil && configured.WasTarget(r.Target) {
+			at := path.Root("accounts").AtMapKey(platform).AtName("target")
+			diags.Append(plan.SetAttribute(ctx, at, types.StringUnknown())...)
+		}
 	}
 	return diags
 }

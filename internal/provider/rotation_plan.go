@@ -244,6 +244,11 @@ func (p *rotationPlan) unseen() map[string]attr.Value {
 	if !p.updates(values) {
 		return nil
 	}
+	for platform, target := range mapOfStrings(p.state.Targets) {
+		if configured, err := p.data.fleet.Platform(platform); err == nil && configured.WasTarget(target) {
+			values["targets"] = types.MapUnknown(types.StringType) // the apply records the one that answers
+		}
+	}
 	return values
 }
 
