@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
 // After a migration an urgent change that does not read first is applied as it was planned, and pins what it changed to the
@@ -81,5 +83,47 @@ func (s *site) migrate(old string) {
 	block := s.block()
 	s.block = func() string {
 		return replaceOnce(s.t, block, "path =", fmt.Sprintf("previous_targets = [%q]\n  path =", old))
+	}
+}
+
+// A retired platform that is still written is a warning: changes are made on the other platforms, nothing is done there, and
+// no plan is stuck.
+func TestRetiredPlatformStillWritten(t *testing.T) {
+	t.Parallel()
+	for name, extra := range map[string][]string{"refreshed": nil, "without refresh": {"-refresh=false"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kept, old := sandboxSite(t, "warehouse"), sandboxSite(t, "old-crm")
+			c := config{stack: "stack", identity: "agent", sites: []*site{kept, old}, holds: []int{0}}
+			w := c.workspace(t)
+			w.Apply()
+			old.block = func() string { return "" }
+			c.extraProvider = `  retired_platforms = ["old-crm"]`
+			w.Configure(c.hcl())
+			w.Plan(exitEmpty).Has(t, "Retired platform", "so its account counts as gone", "one more similar warning")
+			c.extra, c.holds = "  enabled = false", []int{1}
+			w.Configure(c.hcl())
+			r := w.ApplyOnly(extra...)
+			r.Has(t, "Retired platform")
+			r.HasNot(t, "will be deleted")
+			w.Plan(exitEmpty)
+			w.Plan(exitEmpty, "-refresh=false")
+			if status := kept.account("agent").Status; status != nhi.Suspended {
+				t.Errorf("status %s", status)
+			}
+			kept.holds("agent", kept.texts(1)...)
+			old.holds("agent", old.texts(0)...)
+			if got := w.Attributes("nhi_identity", "this"); len(got.Accounts) != 1 || len(got.Pending) > 0 {
+				t.Errorf("state of the identity: %+v", got)
+			}
+			if extra != nil { // what is told to be removed can be removed
+				c.sites = []*site{kept}
+				w.Configure(c.hcl())
+				w.Apply()
+			}
+			w.Destroy()
+			kept.gone("agent")
+			old.holds("agent", old.texts(0)...)
+		})
 	}
 }

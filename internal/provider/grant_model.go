@@ -110,9 +110,21 @@ func entitlementsValue(sets lifecycle.Entitlements) types.Map {
 	return types.MapValueMust(elementType, values)
 }
 
+// hold sets what the accounts hold. What stands there for a retired platform stays as it is written: nobody looks, and state
+// has to agree with the configuration.
+func (m *grantModel) hold(data *providerData, held lifecycle.Entitlements) {
+	values := entitlementsValue(held).Elements()
+	for platform, set := range m.Entitlements.Elements() {
+		if data.fleet.Retired(platform) {
+			values[platform] = set
+		}
+	}
+	m.Entitlements = types.MapValueMust(m.Entitlements.ElementType(context.Background()), values)
+}
+
 // record sets what is known after an operation. If it failed, entitlements are what reading back saw.
-func (m *grantModel) record(held lifecycle.Entitlements, failed bool) {
-	m.Entitlements = entitlementsValue(held)
+func (m *grantModel) record(data *providerData, held lifecycle.Entitlements, failed bool) {
+	m.hold(data, held)
 	var pending []string
 	if failed && m.Status.ValueString() == grantExpired {
 		for _, platform := range slices.Sorted(maps.Keys(held)) {

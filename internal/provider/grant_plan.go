@@ -231,6 +231,9 @@ func (p *grantPlan) computed(ctx context.Context) map[string]attr.Value {
 	recorded := mapOfStrings(p.state.Targets)
 	targets := make(map[string]attr.Value)
 	for _, platform := range slices.Sorted(maps.Keys(p.plan.Entitlements.Elements())) {
+		if p.data.fleet.Retired(platform) {
+			continue
+		}
 		if target, ok := recorded[platform]; ok {
 			targets[platform] = types.StringValue(target)
 			continue

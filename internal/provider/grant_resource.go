@@ -169,7 +169,7 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 		return // all was taken back: there is nothing to keep in state
 	}
 	plan.Status = grantStatus(grant.Expired)
-	plan.record(left, len(problems) > 0)
+	plan.record(r.data, left, len(problems) > 0)
 	plan.resolveTargets(ctx, r.data)
 	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, ids)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
@@ -200,7 +200,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
 		return
 	}
-	state.Entitlements = entitlementsValue(seen.Visible)
+	state.hold(r.data, seen.Visible)
 	state.Pending, state.Undelivered = withWaiting(seen.Pending, state.Undelivered), keptList(state.Undelivered)
 	state.Targets = stringMap(seen.Targets)
 	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, seen.AccountIDs)...)
@@ -228,7 +228,7 @@ func (r *grantResource) Update(ctx context.Context, req resource.UpdateRequest, 
 	plan.report("update", problems, &resp.Diagnostics)
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.Status = grantStatus(grant.Expired)
-	plan.record(held, len(problems) > 0)
+	plan.record(r.data, held, len(problems) > 0)
 	if len(problems) > 0 {
 		// Platforms that failed keep their target; without an answer there is no newer one.
 		targets := mapOfStrings(state.Targets)
@@ -276,7 +276,7 @@ func (r *grantResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 	}
 	state.Undelivered = *kept
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
-	state.record(left, true)
+	state.record(r.data, left, true)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

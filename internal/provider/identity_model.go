@@ -120,7 +120,7 @@ func (m identityModel) suspended(now time.Time) bool {
 	return disabled || (!expiry.IsZero() && !now.Before(expiry))
 }
 
-// wish is the model in the words of package lifecycle.
+// wish is the model in the words of package lifecycle, without the accounts on retired platforms: they count as gone.
 func (m identityModel) wish(data *providerData) lifecycle.Identity {
 	id := lifecycle.Identity{
 		Name: m.Name.ValueString(), Accounts: make(map[string]lifecycle.Account),
@@ -128,6 +128,9 @@ func (m identityModel) wish(data *providerData) lifecycle.Identity {
 	}
 	for _, b := range m.accountBlocks() {
 		platform := b.platform.ValueString()
+		if data.fleet.Retired(platform) {
+			continue
+		}
 		account := lifecycle.Account{Name: b.accountName(m.Name), Adopt: b.adopt.ValueBool()}
 		if p, err := data.fleet.Platform(platform); err == nil {
 			account.Settings = b.settings(p.Spec().Kind)

@@ -313,6 +313,9 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 // warnRemovals says in the plan that accounts will be deleted: Terraform itself prints such a change as an update.
 func (p *identityPlan) warnRemovals(recorded map[string]lifecycle.Record) {
 	for _, platform := range removedPlatforms(recorded, p.plan.wish(p.data)) {
+		if p.data.fleet.Retired(platform) {
+			continue // it counts as gone
+		}
 		p.diags.AddAttributeWarning(path.Root("account"), fmt.Sprintf("Account %q on platform %q will be deleted", recorded[platform].Name, platform),
 			"The identity has no such account any more. Applying this plan ends its sessions, revokes its credentials and entitlements "+
 				"and deletes it, although Terraform counts this as an update.")
