@@ -55,7 +55,7 @@ func TestReviewRefusals(t *testing.T) {
 		{`data "nhi_platform" "this" { name = "compony" }`, `did you mean "company"?`},
 		{`data "nhi_accounts" "this" { platforms = ["company", "nowhere"] }`, `no platform is named "nowhere"`},
 		{`data "nhi_accounts" "this" { managed_by = "me" }`, `value must be one of: ["this_stack" "another_stack" "nobody"]`},
-		{`data "nhi_orphans" "this" {}`, `The argument "declared" is required`},
+		{`data "nhi_orphans" "this" {}`, `At least one of these attributes must be configured: [declared,identities]`},
 		{`data "nhi_holders" "this" { entitlements = ["tabel:x#select"] }`, `did you mean "table"?`},
 		{`data "nhi_holders" "this" { entitlements = ["table:finance.invoices#SELECT"] }`, `write "table:finance.invoices#select"`},
 		{`data "nhi_holders" "this" { entitlements = [] }`, `set must contain at least 1 elements`},

@@ -21,8 +21,8 @@ func leavesRest(err error) bool {
 	return errors.As(err, &left)
 }
 
-// deprovision takes one account away, or suspends it. If it fails it also returns what is there now, nil if that could
-// not be read.
+// deprovision takes one account away, or suspends it. One that was deleted and made again by a run that did not get to record
+// it carries our mark, and goes as well. If it fails it also returns what is there now, nil if that could not be read.
 func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform string, r Record, suspendOnly bool) (*Record, error) {
 	if f.Retired(platform) {
 		return nil, nil
@@ -32,6 +32,9 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 		return nil, err
 	}
 	account, gone, err := absent(ctx, conn, r.ref())
+	if gone {
+		account, gone, err = madeAgain(ctx, conn, id.mark(f), r.Name)
+	}
 	if gone && conn.Platform().Spec().NameHolds && (r.Status == Deleted || !suspendOnly) {
 		return removeRest(ctx, conn, r)
 	}
@@ -64,6 +67,15 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 	}
 	now := record(conn, left)
 	return &now, err
+}
+
+// madeAgain reads the account that has the name of one that is gone, if it carries our mark.
+func madeAgain(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, name string) (account nhi.Account, gone bool, err error) {
+	account, gone, err = absent(ctx, conn, nhi.Ref{Name: name})
+	if err == nil && account.Mark != mark {
+		return nhi.Account{}, true, nil // somebody has taken the name, or nobody
+	}
+	return account, gone, err
 }
 
 // removeRest takes away what is left of an account that is gone.

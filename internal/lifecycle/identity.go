@@ -238,6 +238,29 @@ func DeleteIdentity(ctx context.Context, f *fleet.Fleet, id Identity, recorded m
 	return now.m, problems
 }
 
+// Strays finds the accounts that the identity declares and recorded does not have, but which carry its mark: a run that did
+// not get to record them has made them. Problems name the platforms that could not be asked.
+func Strays(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[string]Record) (map[string]Record, Problems) {
+	unrecorded := maps.Clone(id.Accounts)
+	maps.DeleteFunc(unrecorded, func(platform string, _ Account) bool {
+		_, known := recorded[platform]
+		return known || f.Retired(platform)
+	})
+	found := newCollected[Record]()
+	problems := each(ctx, unrecorded, func(platform string, declared Account) error {
+		conn, err := connect(ctx, f, platform, "")
+		if err != nil {
+			return err
+		}
+		account, gone, err := absent(ctx, conn, nhi.Ref{Name: declared.Name})
+		if err == nil && !gone && account.Mark == id.mark(f) {
+			found.set(platform, record(conn, account))
+		}
+		return err
+	})
+	return found.m, problems
+}
+
 // Locate finds the accounts of an identity for an import: on the platforms that names gives, by that name; on all
 // others by our mark, or by the identity's own name if nobody marked that account. The accounts are whole.
 func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[string]string,

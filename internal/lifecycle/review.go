@@ -68,11 +68,26 @@ func compareAccounts(a, b nhi.Account) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// Orphans lists the accounts that carry the mark of this stack for an identity that is not among declared. Accounts of
-// others are never among them, whatever they are called.
-func Orphans(ctx context.Context, f *fleet.Fleet, platforms, declared []string) ([]Found, Problems) {
+// Declared is what the configurations of a stack declare, as far as a review is told.
+type Declared struct {
+	// Identities are declared with every account that carries their mark.
+	Identities []string
+	// Accounts holds the account names of identities by platform. Of these identities no other account is declared.
+	Accounts map[string]map[string]string
+}
+
+func (d Declared) has(a Found) bool {
+	if accounts, exact := d.Accounts[a.Account.Mark.Identity]; exact {
+		return accounts[a.Platform] == a.Account.Name
+	}
+	return slices.Contains(d.Identities, a.Account.Mark.Identity)
+}
+
+// Orphans lists the accounts that carry the mark of this stack and are not declared. Accounts of others are never among
+// them, whatever they are called.
+func Orphans(ctx context.Context, f *fleet.Fleet, platforms []string, declared Declared) ([]Found, Problems) {
 	found, problems := Inventory(ctx, f, Search{Platforms: platforms, ManagedBy: ThisStack})
-	return slices.DeleteFunc(found, func(a Found) bool { return slices.Contains(declared, a.Account.Mark.Identity) }), problems
+	return slices.DeleteFunc(found, declared.has), problems
 }
 
 // Review is what accounts hold.

@@ -64,11 +64,22 @@ func TestInventory(t *testing.T) {
 
 func TestOrphans(t *testing.T) {
 	w := reviewed()
-	for _, test := range []struct{ declared, want []string }{
-		{nil, []string{"a/billing this_stack", "a/left this_stack", "b/b-billing this_stack"}},
-		{[]string{"billing", "bystander"}, []string{"a/left this_stack"}},
-		{[]string{"left"}, []string{"a/billing this_stack", "b/b-billing this_stack"}},
-		{[]string{"left", "billing"}, nil},
+	accounts := func(names map[string]string) map[string]map[string]string {
+		return map[string]map[string]string{"billing": names}
+	}
+	for _, test := range []struct {
+		declared lifecycle.Declared
+		want     []string
+	}{
+		{lifecycle.Declared{}, []string{"a/billing this_stack", "a/left this_stack", "b/b-billing this_stack"}},
+		{lifecycle.Declared{Identities: []string{"billing", "bystander"}}, []string{"a/left this_stack"}},
+		{lifecycle.Declared{Identities: []string{"left"}}, []string{"a/billing this_stack", "b/b-billing this_stack"}},
+		{lifecycle.Declared{Identities: []string{"left", "billing"}}, nil},
+		{lifecycle.Declared{Accounts: accounts(map[string]string{"a": "billing", "b": "b-billing"})}, []string{"a/left this_stack"}},
+		{lifecycle.Declared{Identities: []string{"left", "billing"}, Accounts: accounts(map[string]string{"a": "billing", "b": "billing"})},
+			[]string{"b/b-billing this_stack"}},
+		{lifecycle.Declared{Identities: []string{"left", "billing"}, Accounts: accounts(nil)},
+			[]string{"a/billing this_stack", "b/b-billing this_stack"}},
 	} {
 		found, problems := lifecycle.Orphans(t.Context(), w.fleet(), both, test.declared)
 		if diff := cmp.Diff(test.want, foundTexts(found)); diff != "" || problems != nil {
@@ -82,7 +93,7 @@ func TestReviewIsWholeOrNothing(t *testing.T) {
 	w := reviewed()
 	w.b.refuse = func(op string) error { return fmt.Errorf("%s: %w", op, errRefused) }
 	f := w.fleet()
-	found, problems := lifecycle.Orphans(t.Context(), f, both, nil)
+	found, problems := lifecycle.Orphans(t.Context(), f, both, lifecycle.Declared{})
 	if diff := cmp.Diff([]string{"b"}, problems.Platforms()); diff != "" || len(found) > 0 {
 		t.Errorf("orphans %v, problems on (-want +got):\n%s", found, diff)
 	}

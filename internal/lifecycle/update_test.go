@@ -2,11 +2,13 @@ package lifecycle_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -203,6 +205,59 @@ func TestRecreatedAccountIsForeign(t *testing.T) {
 	if diff := cmp.Diff(before, w.a.all()); diff != "" {
 		t.Errorf("the other account (-before +after):\n%s", diff)
 	}
+}
+
+// TestRemadeAccountIsOurs: a run that did not get to record it has made the account again, under another id.
+func TestRemadeAccountIsOurs(t *testing.T) {
+	for name, end := range map[string]func(w *world, records map[string]lifecycle.Record) (map[string]lifecycle.Record, lifecycle.Problems){
+		"delete": func(w *world, records map[string]lifecycle.Record) (map[string]lifecycle.Record, lifecycle.Problems) {
+			return lifecycle.DeleteIdentity(t.Context(), w.fleet(), settledIdentity(), records, false)
+		},
+		"suspend": func(w *world, records map[string]lifecycle.Record) (map[string]lifecycle.Record, lifecycle.Problems) {
+			delete(records, "c")
+			return lifecycle.DeleteIdentity(t.Context(), w.fleet(), settledIdentity(), records, true)
+		},
+		"update": func(w *world, records map[string]lifecycle.Record) (map[string]lifecycle.Record, lifecycle.Problems) {
+			return lifecycle.UpdateIdentity(t.Context(), w.fleet(), identity(nil), records)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			records := create(t, w, settledIdentity())
+			w.a.drop("billing")
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours, Entitlements: roles("x")})
+			left, problems := end(w, records)
+			if must(t, problems); len(left) > 0 {
+				t.Errorf("left %v", left)
+			}
+			if there := w.own()["a"]; name != "suspend" && len(there) > 0 || name == "suspend" && there[0].Status != nhi.Suspended {
+				t.Errorf("there is %+v", there)
+			}
+			w.checkForeign(t)
+		})
+	}
+}
+
+// TestStrays: what is declared and not recorded is found by its name and our mark, and nothing else is.
+func TestStrays(t *testing.T) {
+	w := newWorld()
+	records := create(t, w, settledIdentity())
+	recorded := map[string]lifecycle.Record{"c": records["c"]}
+	id := identity(map[string]lifecycle.Account{"a": {Name: "billing"}, "b": {Name: "foreign"}, "c": {Name: "bystander"}})
+	find := func(f *fleet.Fleet, want map[string]lifecycle.Record, unasked ...string) {
+		t.Helper()
+		found, problems := lifecycle.Strays(t.Context(), f, id, recorded)
+		if diff := cmp.Diff(want, found); diff != "" || !slices.Equal(problems.Platforms(), unasked) {
+			t.Errorf("problems %v, found (-want +got):\n%s", problems, diff)
+		}
+	}
+	find(w.fleet(), map[string]lifecycle.Record{"a": records["a"]})
+	id.Accounts["b"] = lifecycle.Account{Name: "bystander"}
+	w.a.edit("billing", func(a *nhi.Account) { a.Mark.Identity = "sibling" })
+	find(w.fleet(), map[string]lifecycle.Record{})
+	w.a.refuse = func(string) error { return errRefused }
+	find(w.fleet(), map[string]lifecycle.Record{}, "a")
+	find(w.fleet("a"), map[string]lifecycle.Record{})
 }
 
 // TestLostMark: an account whose mark somebody removed is still the one that state records.

@@ -4,9 +4,13 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/datasourcevalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -16,6 +20,8 @@ import (
 var (
 	_ datasource.DataSourceWithConfigure = (*accountsData)(nil)
 	_ datasource.DataSourceWithConfigure = (*orphansData)(nil)
+
+	_ datasource.DataSourceWithConfigValidators = (*orphansData)(nil)
 )
 
 // accountsData is the inventory.
@@ -112,9 +118,38 @@ type orphansData struct{ dataSource }
 func newOrphansData() datasource.DataSource { return &orphansData{} }
 
 type orphansModel struct {
-	Platforms types.List    `tfsdk:"platforms"`
-	Declared  types.Set     `tfsdk:"declared"`
-	Accounts  []accountView `tfsdk:"accounts"`
+	Platforms  types.List         `tfsdk:"platforms"`
+	Declared   types.Set          `tfsdk:"declared"`
+	Identities []declaredIdentity `tfsdk:"identities"`
+	Accounts   []accountView      `tfsdk:"accounts"`
+}
+
+// declaredIdentity is what a review needs of an nhi_identity.
+type declaredIdentity struct {
+	Name     types.String               `tfsdk:"name"`
+	Accounts map[string]declaredAccount `tfsdk:"accounts"`
+}
+
+type declaredAccount struct {
+	Name types.String `tfsdk:"name"`
+}
+
+func declaredIdentityType() types.ObjectType {
+	account := types.ObjectType{AttrTypes: map[string]attr.Type{"name": types.StringType}}
+	return types.ObjectType{AttrTypes: map[string]attr.Type{"name": types.StringType, "accounts": types.MapType{ElemType: account}}}
+}
+
+// declared is the model in the words of package lifecycle.
+func (m orphansModel) declared() lifecycle.Declared {
+	out := lifecycle.Declared{Identities: knownStrings(m.Declared.Elements()), Accounts: make(map[string]map[string]string)}
+	for _, identity := range m.Identities {
+		accounts := make(map[string]string)
+		for platform, account := range identity.Accounts {
+			accounts[platform] = account.Name.ValueString()
+		}
+		out.Accounts[identity.Name.ValueString()] = accounts
+	}
+	return out
 }
 
 func (d *orphansData) Metadata(_ context.Context, _ datasource.MetadataRequest, resp *datasource.MetadataResponse) {
@@ -123,21 +158,34 @@ func (d *orphansData) Metadata(_ context.Context, _ datasource.MetadataRequest, 
 
 func (d *orphansData) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Accounts that carry the ownership mark of this stack for an identity that is declared nowhere: what is left on " +
-			"the platforms after `terraform state rm`, a lost state, or a platform that was not reachable when its account was removed. " +
-			"Accounts of other stacks, and accounts without a mark, are never among them.\n\nA provider cannot see which resources a " +
-			"configuration declares, so `declared` has to name them. The mark holds the stack and the identity, and no owner: to find the " +
-			"accounts whose owner is gone, leave those identities out of `declared`.",
+		MarkdownDescription: "Accounts that carry the ownership mark of this stack and are declared nowhere: what is left on the platforms " +
+			"after `terraform state rm`, a lost state, a killed run whose change was then withdrawn, or a platform that was not reachable " +
+			"when its account was removed. Accounts of other stacks, and accounts without a mark, are never among them.\n\nA provider " +
+			"cannot see which resources a configuration declares, so `declared` or `identities` has to name them. The mark holds the stack " +
+			"and the identity, and no owner: to find the accounts whose owner is gone, leave those identities out.",
 		Attributes: map[string]schema.Attribute{
 			"platforms": platformsAttribute(""),
 			"declared": schema.SetAttribute{
-				Required: true, ElementType: types.StringType,
-				MarkdownDescription: "The names of all identities that this stack declares, in whichever workspace. Write them as constants, " +
-					"or as what `for_each` goes over: names that come from `nhi_identity` resources are read before their change is applied.",
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Names of identities that this stack declares, in whichever workspace: together with `identities`, all of " +
+					"them. Every account of theirs counts as declared. Write the names as constants, or as what `for_each` goes over: those that " +
+					"come from `nhi_identity` resources are read before their change is applied.",
+			},
+			"identities": schema.ListAttribute{
+				Optional: true, ElementType: declaredIdentityType(), Validators: []validator.List{listvalidator.NoNullValues()},
+				MarkdownDescription: "Identities that this stack declares, with their accounts: `[nhi_identity.x]`, `values(nhi_identity.each)`, " +
+					"or from another workspace `[{ name = \"billing-agent\", accounts = { sap = { name = \"T_BILLING_AGENT\" } } }]`. Of these " +
+					"identities only the accounts that they have on these platforms, under these names, count as declared, even if " +
+					"`declared` names them too. An account that the same plan deletes is still there when it is looked for.",
 			},
 			"accounts": accountsAttribute("The orphans. Adopt one with an `import` block of its identity, or remove it by hand."),
 		},
 	}
+}
+
+// ConfigValidators implements datasource.DataSourceWithConfigValidators.
+func (d *orphansData) ConfigValidators(context.Context) []datasource.ConfigValidator {
+	return []datasource.ConfigValidator{datasourcevalidator.AtLeastOneOf(path.MatchRoot("declared"), path.MatchRoot("identities"))}
 }
 
 // Read implements datasource.DataSource.
@@ -154,7 +202,7 @@ func (d *orphansData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	found, problems := lifecycle.Orphans(ctx, d.data.fleet, platforms, knownStrings(m.Declared.Elements()))
+	found, problems := lifecycle.Orphans(ctx, d.data.fleet, platforms, m.declared())
 	addProblems(&resp.Diagnostics, problems)
 	if resp.Diagnostics.HasError() {
 		return

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -261,7 +262,14 @@ func (r *identityResource) Update(ctx context.Context, req resource.UpdateReques
 	defer cancel()
 
 	op := r.data.begin(ctx, plan.operation(), state.Undelivered, &resp.Diagnostics)
-	records, problems := lifecycle.UpdateIdentity(ctx, op.fleet, plan.wish(r.data), state.records())
+	wish, removed := plan.wish(r.data), state.wish(r.data)
+	records, problems := lifecycle.UpdateIdentity(ctx, op.fleet, wish, state.records())
+	for platform := range wish.Accounts {
+		delete(removed.Accounts, platform)
+	}
+	left, more := r.removeStrays(ctx, op, removed, state.records(), false, &resp.Diagnostics)
+	maps.Copy(records, left)
+	problems = append(problems, more...)
 	plan.report("update", problems, &resp.Diagnostics)
 	plan.reportRemade(records, &resp.Diagnostics)
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
@@ -297,6 +305,9 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 	addErrorAt(&resp.Diagnostics, path.Root(undeliveredAttribute), "Unable to take over audit events", err)
 	op := r.data.beginWith(ctx, state.operation(), append(waiting, taken...))
 	left, problems := lifecycle.DeleteIdentity(ctx, op.fleet, state.wish(r.data), state.records(), suspendOnly)
+	strays, more := r.removeStrays(ctx, op, state.wish(r.data), state.records(), suspendOnly, &resp.Diagnostics)
+	maps.Copy(left, strays)
+	problems = append(problems, more...)
 	state.report("delete", problems, &resp.Diagnostics)
 	kept := op.endDeletion(ctx, deletion{
 		what: fmt.Sprintf("identity %q", state.Name.ValueString()), failed: len(problems) > 0,
@@ -309,6 +320,22 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.record(left, nil)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// removeStrays removes accounts that the identity declared and state does not record: a run that was killed may have made
+// them again after a refresh had seen them gone. A platform that cannot be asked holds nothing up, since there need not be any.
+func (r *identityResource) removeStrays(ctx context.Context, op *operation, id lifecycle.Identity, recorded map[string]lifecycle.Record,
+	suspendOnly bool, diags *diag.Diagnostics,
+) (map[string]lifecycle.Record, lifecycle.Problems) {
+	strays, unasked := lifecycle.Strays(ctx, op.fleet, id, recorded)
+	for _, p := range unasked {
+		diags.AddWarning(fmt.Sprintf("Platform %q was not asked for an account of identity %q", p.Platform, id.Name), p.Err.Error()+
+			"\n\nState records none there. If one is left nevertheless, nhi_orphans finds it by its mark.")
+	}
+	maps.DeleteFunc(strays, func(platform string, stray lifecycle.Record) bool {
+		return r.data.made.check(map[string]lifecycle.Record{platform: stray}) != nil // it is the one that replaces this identity's
+	})
+	return lifecycle.DeleteIdentity(ctx, op.fleet, id, strays, suspendOnly)
 }
 
 // pendingOf words problems as pending work. A failed update may leave state equal to the plan (a setting, an expiry);
