@@ -19,7 +19,7 @@ func TestPreviousTargetsWithoutRefresh(t *testing.T) {
 	w := r.workspace(t)
 	w.Apply()
 	old := w.Attributes("nhi_identity", "this").Accounts["warehouse"].Target
-	block := s.block()
+	block := s.block
 	s.migrate(old)
 	w.Configure(r.hcl())
 	w.Plan(exitEmpty, "-refresh=false", "-target=nhi_grant.this") // nothing is changed for the id's sake
@@ -31,7 +31,7 @@ func TestPreviousTargetsWithoutRefresh(t *testing.T) {
 	}
 	s.holds(r.identity, s.texts(1)...)
 	w.ApplyOnly()
-	s.block = func() string { return block }
+	s.block = block
 	w.Configure(r.hcl())
 	w.Plan(exitEmpty)
 	w.Destroy()

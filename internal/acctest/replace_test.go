@@ -1,17 +1,13 @@
 package acctest
 
 import (
-	"database/sql"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
-	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
-	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sandbox"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
 )
 
@@ -95,30 +91,16 @@ resource "nhi_grant" "this" {
 // After a migration the old target's id is accepted once, and then forgotten.
 func TestPreviousTargets(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "warehouse.db")
-	s := newSite(t, "warehouse", fmt.Sprintf("sandbox {\n  name = \"warehouse\"\n  path = %q\n}\n", path), sandbox.Spec(),
-		func() (driver.Driver, error) { return sandbox.Open(sandbox.Config{Path: path}) })
-	s.entitlements = []string{"role:a"}
+	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}}
 	w := c.workspace(t)
 	w.Apply()
-	old := w.Attributes("nhi_identity", "this").Accounts["warehouse"].Target
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close() //nolint:errcheck // a test's own connection
-	if _, err := db.ExecContext(t.Context(), `UPDATE meta SET value = value || '-migrated' WHERE name = 'target'`); err != nil {
-		t.Fatal(err)
-	}
+	block := s.block
+	s.migrate(w.Attributes("nhi_identity", "this").Accounts["warehouse"].Target)
 	w.Plan(exitError).Has(t, "previous_targets")
-	block := s.block()
-	s.block = func() string {
-		return replaceOnce(t, block, "path =", fmt.Sprintf("previous_targets = [%q]\n  path =", old))
-	}
 	w.Configure(c.hcl())
 	w.ApplyOnly()
-	s.block = func() string { return block }
+	s.block = block
 	w.Configure(c.hcl())
 	w.Plan(exitEmpty)
 }
