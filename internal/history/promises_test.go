@@ -166,8 +166,8 @@ func (h *history) checkHeld(t rapid.TB, address string, now snapshot, before, af
 			continue
 		}
 		a, _ := now.named(platform, accountIn(before, platform))
-		if a.Mark.IsZero() && !h.recorded(platform, a.ID) {
-			continue // a stranger has taken the name of the account that is gone
+		if a.ID == "" || a.Mark.IsZero() && !h.recorded(platform, a.ID) {
+			continue // or a stranger has taken the name of the account that is gone
 		}
 		held := nhi.Texts(a.Entitlements)
 		for _, e := range before.object("entitlements").texts(platform) {
