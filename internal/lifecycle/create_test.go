@@ -236,13 +236,13 @@ func TestPanicIsTheProblemOfItsPlatform(t *testing.T) {
 	w := newWorld()
 	w.a.arm(2, panics, nil)
 	records := map[string]lifecycle.Record{"a": {Name: "x"}, "b": {Name: "x"}, "c": {Name: "x"}}
-	_, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true)
+	_, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true, nil)
 	if len(problems) != 1 || problems[0].Platform != "a" || !strings.Contains(problems.Error(), "the driver panicked; please report this") {
 		t.Errorf("problems %v", problems)
 	}
 	f := fleet.New("payments", nil, []fleet.Config{{Name: "a", Open: func() (driver.Driver, error) { panic("no driver") }}})
 	for range 2 {
-		_, problems = lifecycle.Observe(t.Context(), f, settledIdentity(), map[string]lifecycle.Record{"a": {Name: "x"}}, true)
+		_, problems = lifecycle.Observe(t.Context(), f, settledIdentity(), map[string]lifecycle.Record{"a": {Name: "x"}}, true, nil)
 		if len(problems) != 1 || !strings.Contains(problems.Error(), "the provider panicked; please report this") {
 			t.Errorf("problems %v", problems)
 		}

@@ -120,7 +120,7 @@ func shape(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired, fou
 
 // settled fails if the platform accepted everything and still does not show it.
 func settled(conn *fleet.Conn, desired reconcile.Desired, read nhi.Account) error {
-	rest := reconcile.Account(desired, read, conn.Platform().Abilities())
+	rest := reconcile.Unfinished(desired, read, conn.Platform().Abilities())
 	if len(rest) == 0 {
 		return nil
 	}

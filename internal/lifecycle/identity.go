@@ -66,9 +66,12 @@ type Observation struct {
 }
 
 // Observe reads the recorded accounts, in bulk where that is cheaper. markKnown is false if the accounts were imported
-// and not yet written to. An account that another stack has marked, or that was renamed on its platform, is a problem.
-func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[string]Record, markKnown bool) (Observation, Problems) {
-	records, accounts, pending := newCollected[Record](), newCollected[nhi.Account](), newCollected[[]string]()
+// and not yet written to; pending is what was pending so far. An account that another stack has marked, or that was renamed
+// on its platform, is a problem.
+func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[string]Record, markKnown bool,
+	pending []string,
+) (Observation, Problems) {
+	records, accounts, left := newCollected[Record](), newCollected[nhi.Account](), newCollected[[]string]()
 	problems := each(ctx, recorded, func(platform string, r Record) error {
 		if f.Retired(platform) {
 			return nil
@@ -81,7 +84,7 @@ func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[stri
 		if err != nil && driver.CodeOf(err) == driver.NotFound {
 			if r.Status == Deleted {
 				records.set(platform, r)
-				pending.set(platform, []string{fmt.Sprintf("%s: account %q is deleted, and what it held is not all taken from its name", platform, r.Name)})
+				left.set(platform, []string{fmt.Sprintf("%s: account %q is deleted, and what it held is not all taken from its name", platform, r.Name)})
 			}
 			return nil
 		}
@@ -97,12 +100,13 @@ func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[stri
 		records.set(platform, record(conn, account))
 		accounts.set(platform, account)
 		wish := id.desired(f, id.Accounts[platform])
-		pending.set(platform, reconcile.Pending(platform, wish, account, conn.Platform().Abilities(), markKnown))
+		known := reconcile.Known{Marked: markKnown, Status: r.Status, Pending: pending}
+		left.set(platform, reconcile.Pending(platform, wish, account, conn.Platform().Abilities(), known))
 		return nil
 	})
 	out := Observation{Records: records.m, Accounts: accounts.m}
-	for _, platform := range slices.Sorted(maps.Keys(pending.m)) {
-		out.Pending = append(out.Pending, pending.m[platform]...)
+	for _, platform := range slices.Sorted(maps.Keys(left.m)) {
+		out.Pending = append(out.Pending, left.m[platform]...)
 	}
 	return out, problems
 }

@@ -93,7 +93,7 @@ func TestLeftoversAreNotForgotten(t *testing.T) {
 	if there := h.m.all(); len(there) > 0 {
 		t.Fatalf("the account is not gone: %v", there)
 	}
-	seen, problems := lifecycle.Observe(t.Context(), open(), settled, left, true)
+	seen, problems := lifecycle.Observe(t.Context(), open(), settled, left, true, nil)
 	must(t, problems)
 	if diff := cmp.Diff(left, seen.Records); diff != "" || len(seen.Pending) != 1 || !strings.Contains(seen.Pending[0], `"billing" is deleted`) {
 		t.Errorf("pending %q, records (-recorded +seen):\n%s", seen.Pending, diff)

@@ -86,7 +86,7 @@ func (m *machine) run(ctx context.Context) bool {
 	f := m.w.fleet()
 	if m.exists {
 		old := lifecycle.Identity{Name: "billing"} // what the refresh compares with does not matter here
-		seen, problems := lifecycle.Observe(ctx, f, old, m.records, true)
+		seen, problems := lifecycle.Observe(ctx, f, old, m.records, true, nil)
 		if len(problems) > 0 {
 			return false
 		}

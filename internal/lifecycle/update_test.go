@@ -11,6 +11,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 )
 
 // settledIdentity has an account on every platform.
@@ -190,7 +191,7 @@ func TestRecreatedAccountIsForeign(t *testing.T) {
 	w.a.drop("billing")
 	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Entitlements: roles("x")})
 	before := w.a.all()
-	seen, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true)
+	seen, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true, nil)
 	must(t, problems)
 	if diff := cmp.Diff([]string{"b", "c"}, names(seen.Records)); diff != "" {
 		t.Errorf("seen:\n%s", diff)
@@ -265,7 +266,7 @@ func TestLostMark(t *testing.T) {
 	w := newWorld()
 	records := create(t, w, settledIdentity())
 	w.a.edit("billing", func(a *nhi.Account) { a.Mark = nhi.Mark{} })
-	seen, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true)
+	seen, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true, nil)
 	must(t, problems)
 	if want := []string{`a: the ownership mark of account "billing" is missing`}; !cmp.Equal(want, seen.Pending) {
 		t.Errorf("pending %q", seen.Pending)
@@ -308,7 +309,7 @@ func TestRetiredPlatformHoldsNothingUp(t *testing.T) {
 	records := create(t, w, settledIdentity())
 	w.a.refuse = func(string) error { return errRefused }
 	f := w.fleet("a")
-	seen, problems := lifecycle.Observe(t.Context(), f, settledIdentity(), records, true)
+	seen, problems := lifecycle.Observe(t.Context(), f, settledIdentity(), records, true, nil)
 	must(t, problems)
 	if diff := cmp.Diff([]string{"b", "c"}, names(seen.Records)); diff != "" {
 		t.Errorf("seen:\n%s", diff)
@@ -328,7 +329,7 @@ func TestWrongTargetIsLeftAlone(t *testing.T) {
 	before := w.a.all()
 	for name, run := range map[string]func() (map[string]lifecycle.Record, lifecycle.Problems){
 		"observe": func() (map[string]lifecycle.Record, lifecycle.Problems) {
-			seen, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true)
+			seen, problems := lifecycle.Observe(t.Context(), w.fleet(), settledIdentity(), records, true, nil)
 			seen.Records["a"] = r // a problem says nothing about the account
 			return seen.Records, problems
 		},
@@ -357,7 +358,7 @@ func TestObserve(t *testing.T) {
 	w.a.edit("billing", func(a *nhi.Account) { a.Status, a.ExpiresAt = nhi.Suspended, a.ExpiresAt.AddDate(1, 0, 0) })
 	w.b.edit("billing", func(a *nhi.Account) { a.Name = "renamed" })
 	w.c.drop("billing")
-	seen, problems := lifecycle.Observe(t.Context(), w.fleet(), id, records, true)
+	seen, problems := lifecycle.Observe(t.Context(), w.fleet(), id, records, true, nil)
 	if len(problems) != 1 || !strings.Contains(problems.Error(), `was renamed to "renamed"`) {
 		t.Errorf("problems %v", problems)
 	}
@@ -371,11 +372,53 @@ func TestObserve(t *testing.T) {
 	// An error is never absence.
 	disturb(t, []mode{refused, panics, cancelled}, func(t *testing.T, w *world) { records = create(t, w, id) },
 		func(t *testing.T, ctx context.Context, w *world, f fault) {
-			seen, problems := lifecycle.Observe(ctx, w.fleet(), id, records, true)
+			seen, problems := lifecycle.Observe(ctx, w.fleet(), id, records, true, nil)
 			f.checkProblems(t, problems)
 			f.settleIn(w)
 			if len(seen.Records)+len(problems) != 3 || *f.reached != (len(problems) > 0) {
 				t.Errorf("seen %v, problems %v", names(seen.Records), problems)
 			}
 		})
+}
+
+// A suspension that did not come to its end leaves sessions. The next run ends them, though the account is suspended
+// already, and the plan before says so, unless a run has ended them.
+func TestHalfSuspensionIsFinished(t *testing.T) {
+	id := settledIdentity()
+	id.Suspended = true
+	observe := func(w *world, records map[string]lifecycle.Record, pending []string) []string {
+		seen, problems := lifecycle.Observe(t.Context(), w.fleet(), id, records, true, pending)
+		must(t, problems)
+		return seen.Pending
+	}
+	words := []string{`a: account "billing" is suspended, but its sessions may not have ended`}
+	w := newWorld()
+	before := create(t, w, settledIdentity())
+	w.a.refuse = func(op string) error {
+		if op == "end sessions" {
+			return errRefused
+		}
+		return nil
+	}
+	records, problems := lifecycle.UpdateIdentity(t.Context(), w.fleet(), id, before)
+	if len(problems) != 1 || records["a"].Status != nhi.Suspended {
+		t.Fatalf("records %v, problems %v", records, problems)
+	}
+	w.a.refuse = nil
+	if diff := cmp.Diff(words, observe(w, records, []string{reconcile.Failed("a")})); diff != "" {
+		t.Errorf("after a failure (-want +got):\n%s", diff)
+	}
+	// A killed run has recorded nothing.
+	if diff := cmp.Diff(words, slices.DeleteFunc(observe(w, before, nil), func(s string) bool { return s[0] != 'a' })); diff != "" {
+		t.Errorf("after a kill (-want +got):\n%s", diff)
+	}
+	w.disarm()
+	records, problems = lifecycle.UpdateIdentity(t.Context(), w.fleet(), id, records)
+	must(t, problems)
+	if !slices.Contains(w.a.ops, "end sessions") {
+		t.Errorf("operations %v", w.a.ops)
+	}
+	if pending := observe(w, records, nil); len(pending) > 0 {
+		t.Errorf("still pending: %v", pending)
+	}
 }

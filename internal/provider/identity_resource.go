@@ -23,6 +23,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 )
 
 var (
@@ -160,7 +161,8 @@ func identityAttributes() map[string]schema.Attribute {
 		"pending": schema.ListAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "What the platforms still need beyond what `accounts` shows, in words (a removed ownership mark, " +
-				"a changed native expiry), and which audit events wait. Empty when all is as declared; otherwise the next apply sees to it.",
+				"a changed native expiry, sessions that may live on after a suspension), and which audit events wait. Empty when all is as " +
+				"declared; otherwise the next apply sees to it.",
 		},
 		undeliveredAttribute: undeliveredSchema(),
 	}
@@ -235,7 +237,7 @@ func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, r
 
 	imported, diags := req.Private.GetKey(ctx, importedKey)
 	resp.Diagnostics.Append(diags...)
-	seen, problems := lifecycle.Observe(ctx, r.data.fleet, state.wish(r.data), state.records(), imported == nil)
+	seen, problems := lifecycle.Observe(ctx, r.data.fleet, state.wish(r.data), state.records(), imported == nil, stringsIn(state.Pending))
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), state.Name)...)
 	if onlyUnconfigured(problems) {
 		warnUnconfigured(problems, "nhi_identity", state.Name.ValueString(), &resp.Diagnostics)
@@ -343,7 +345,7 @@ func (r *identityResource) removeStrays(ctx context.Context, op *operation, id l
 func pendingOf(problems lifecycle.Problems) []string {
 	var out []string
 	for _, platform := range problems.Platforms() {
-		out = append(out, platform+": the last apply failed here")
+		out = append(out, reconcile.Failed(platform))
 	}
 	return out
 }

@@ -49,15 +49,16 @@ type Step struct {
 	Entitlements []nhi.Entitlement // StepGrant, StepRevoke
 }
 
-// Account returns the steps that turn an existing account into the desired one, none if it is so already. An account
-// is switched off before anything else about it changes, and switched on after everything else has changed.
+// Account returns the steps that turn an existing account into the desired one. An account is switched off before anything
+// else about it changes, and switched on after everything else has changed. The sessions of one that is to be suspended are
+// ended in any case: the run that suspended it may have failed just then, and no platform shows that.
 func Account(desired Desired, observed nhi.Account, can Abilities) []Step {
 	var steps []Step
 	if can.Suspend && desired.Suspended && observed.Status == nhi.Active {
 		steps = append(steps, Step{Kind: StepSuspend})
-		if can.EndSessions {
-			steps = append(steps, Step{Kind: StepEndSessions})
-		}
+	}
+	if can.Suspend && desired.Suspended && can.EndSessions {
+		steps = append(steps, Step{Kind: StepEndSessions})
 	}
 	if update, needed := accountUpdate(desired, observed, can); needed {
 		steps = append(steps, update)
@@ -66,6 +67,11 @@ func Account(desired Desired, observed nhi.Account, can Abilities) []Step {
 		steps = append(steps, Step{Kind: StepResume})
 	}
 	return steps
+}
+
+// Unfinished is Account without what reading back cannot show, none if the account is the desired one.
+func Unfinished(desired Desired, observed nhi.Account, can Abilities) []Step {
+	return slices.DeleteFunc(Account(desired, observed, can), func(s Step) bool { return s.Kind == StepEndSessions })
 }
 
 func accountUpdate(desired Desired, observed nhi.Account, can Abilities) (Step, bool) {
@@ -115,12 +121,30 @@ func Deprovision(observed nhi.Account, can Abilities, suspendOnly bool) []Step {
 	return append(steps, Step{Kind: StepDelete})
 }
 
+// Known is what state says of an account before it is observed.
+type Known struct {
+	// Marked is false for accounts that were imported and not yet written to: that they carry no mark is no drift.
+	Marked bool
+	Status nhi.Status
+	// Pending are the sentences of the resource, all platforms together.
+	Pending []string
+}
+
+// Failed is the sentence for a platform on which an update has failed.
+func Failed(platform string) string { return platform + ": the last apply failed here" }
+
 // Pending says in words what Account would do beyond what the recorded status already shows: one sentence per
-// difference, sorted. markKnown is false for accounts that were imported and not yet written to: that they carry no
-// mark is no drift.
-func Pending(platform string, desired Desired, observed nhi.Account, can Abilities, markKnown bool) []string {
+// difference, sorted.
+func Pending(platform string, desired Desired, observed nhi.Account, can Abilities, known Known) []string {
 	var out []string
-	if observed.Mark.IsZero() && markKnown {
+	if desired.Suspended && observed.Status == nhi.Suspended && can.Suspend && can.EndSessions {
+		// Somebody else has suspended it, or a run that did not come to its end.
+		words := fmt.Sprintf("%s: account %q is suspended, but its sessions may not have ended", platform, observed.Name)
+		if known.Status == nhi.Active || slices.Contains(known.Pending, Failed(platform)) || slices.Contains(known.Pending, words) {
+			out = append(out, words)
+		}
+	}
+	if observed.Mark.IsZero() && known.Marked {
 		out = append(out, fmt.Sprintf("%s: the ownership mark of account %q is missing", platform, observed.Name))
 	}
 	if can.NativeExpiry && !observed.ExpiresAt.Equal(desired.ExpiresAt) {

@@ -100,7 +100,7 @@ func TestAccountReachesWhatIsDesired(t *testing.T) {
 		}
 		steps := reconcile.Account(desired, observed, can)
 		after := apply(observed, steps)
-		if rest := reconcile.Account(desired, after, can); len(rest) > 0 {
+		if rest := reconcile.Unfinished(desired, after, can); len(rest) > 0 {
 			t.Fatalf("after %v there is still to do: %v", steps, rest)
 		}
 		if after.Mark != ours || !slices.Equal(after.Entitlements, observed.Entitlements) {
@@ -177,11 +177,11 @@ func TestPending(t *testing.T) {
 	bare := nhi.Account{Ref: nhi.Ref{Name: "a"}}
 	marked := nhi.Account{Ref: nhi.Ref{Name: "a"}, Mark: ours, ExpiresAt: someday.In(time.FixedZone("x", 3600))}
 	for _, test := range []struct {
-		name      string
-		account   nhi.Account
-		can       reconcile.Abilities
-		markKnown bool
-		want      []string
+		name    string
+		account nhi.Account
+		can     reconcile.Abilities
+		marked  bool
+		want    []string
 	}{
 		{"all is well", marked, can, true, nil},
 		{"bare", bare, can, true, []string{
@@ -191,8 +191,39 @@ func TestPending(t *testing.T) {
 		{"imported", nhi.Account{Ref: nhi.Ref{Name: "a"}, ExpiresAt: someday}, can, false, nil},
 		{"imported, ends at another time", bare, can, false, []string{`p: account "a" expires on the platform never, not 2027-06-30T00:00:00Z`}},
 	} {
-		if diff := cmp.Diff(test.want, reconcile.Pending("p", desired, test.account, test.can, test.markKnown)); diff != "" {
+		if diff := cmp.Diff(test.want, reconcile.Pending("p", desired, test.account, test.can, reconcile.Known{Marked: test.marked})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+// What nobody can see of a suspended account is whether its sessions have ended. It is pending until a run has ended them,
+// and only if none may have.
+func TestSessionsArePending(t *testing.T) {
+	can := reconcile.Abilities{Suspend: true, EndSessions: true}
+	suspended := nhi.Account{Ref: nhi.Ref{Name: "a"}, Mark: ours, Status: nhi.Suspended}
+	active := suspended
+	active.Status = nhi.Active
+	words := []string{`p: account "a" is suspended, but its sessions may not have ended`}
+	for name, test := range map[string]struct {
+		desired bool
+		account nhi.Account
+		can     reconcile.Abilities
+		known   reconcile.Known
+		want    []string
+	}{
+		"quiet":                 {true, suspended, can, reconcile.Known{Status: nhi.Suspended}, nil},
+		"suspended by others":   {true, suspended, can, reconcile.Known{Status: nhi.Active}, words},
+		"the last run failed":   {true, suspended, can, reconcile.Known{Status: nhi.Suspended, Pending: []string{reconcile.Failed("p")}}, words},
+		"failed elsewhere":      {true, suspended, can, reconcile.Known{Status: nhi.Suspended, Pending: []string{reconcile.Failed("q")}}, nil},
+		"still":                 {true, suspended, can, reconcile.Known{Status: nhi.Suspended, Pending: words}, words},
+		"to be resumed":         {false, suspended, can, reconcile.Known{Status: nhi.Active, Pending: words}, nil},
+		"to be suspended":       {true, active, can, reconcile.Known{Status: nhi.Active, Pending: words}, nil},
+		"no sessions to be had": {true, suspended, reconcile.Abilities{Suspend: true}, reconcile.Known{Status: nhi.Active}, nil},
+	} {
+		got := reconcile.Pending("p", reconcile.Desired{Mark: ours, Suspended: test.desired}, test.account, test.can, test.known)
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }
