@@ -100,6 +100,37 @@ func TestRotationOfASuspendedIdentity(t *testing.T) {
 	r.consistent(t, w)
 }
 
+// In an emergency one apply suspends the identity, changes the trigger and moves the deliveries. It succeeds, and nothing is
+// left to apply; the apply that resumes rotates, and delivers to the new place.
+func TestTriggerOfASuspendedIdentity(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
+	t.Parallel()
+	s, store, second := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets"), sandboxSite(t, "more")
+	r := newRotations(t, []*site{s}, store)
+	r.extraProvider += second.block()
+	w := r.workspace(t)
+	w.ApplyOnly()
+	leaked := r.held(t, s, store)
+	r.extra, r.extraRotation, r.stores = "  enabled = false", "  rotate_when_changed = { incident = \"1\" }", []*site{second}
+	w.Configure(r.hcl())
+	w.Plan(exitChanges).Has(t, "suspends the account, so this waits until it is resumed: - rotate: rotate_when_changed has changed")
+	w.ApplyOnly().Has(t, "was put off", "The account is suspended, so nothing was issued, delivered or removed")
+	w.Plan(exitEmpty).Has(t, "A rotation waits (rotate_when_changed has changed)", "waits: the account is suspended")
+	if !r.held(t, s, store).Fields["secret"].Equal(leaked.Fields["secret"]) {
+		t.Error("the only copy of the secret is gone")
+	}
+	r.extra = ""
+	w.Configure(r.hcl())
+	w.Plan(exitChanges).Has(t, "Applying this plan resumes the account")
+	w.Apply()
+	r.consistent(t, w)
+	if r.held(t, s, second).Fields["secret"].Equal(leaked.Fields["secret"]) {
+		t.Error("the trigger was forgotten")
+	}
+}
+
 // With one slot a rotation is refused, or with allow_outage done in place.
 func TestRotationInPlace(t *testing.T) {
 	t.Parallel()

@@ -2,10 +2,13 @@ package history
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -142,4 +145,113 @@ func TestAccountMadeAgainLosesItsMark(t *testing.T) {
 	h.do(h.world.platforms["p"].UpdateAccount(context.Background(), again.Ref, driver.AccountChange{Mark: &nhi.Mark{}}))
 	h.rest(t, nil)
 	h.end(t, nil)
+}
+
+// In an emergency the identity was suspended and its trigger changed by one plan: the rotation was forgotten, and what had
+// leaked worked again after the resumption.
+func TestTriggerOfASuspendedIdentityIsOwed(t *testing.T) {
+	a := rotated()
+	a.rotation.trigger = "1"
+	h := begin(t, a)
+	current := func() string { return stateOf(h.state, rotationAt("a")).text("current") }
+	leaked := current()
+	a.disabled, a.rotation.trigger = true, "2"
+	h.rest(t, nil)
+	a.owner = "other-team" // another update does not pay
+	h.rest(t, nil)
+	if current() != leaked {
+		t.Fatalf("a suspended account got the credential %s", current())
+	}
+	a.disabled = false
+	h.run(t, options{})
+	if current() == leaked {
+		t.Fatal("the apply that resumes does not rotate")
+	}
+	rotated := current()
+	h.rest(t, nil)
+	if current() != rotated {
+		t.Fatal("rotated twice")
+	}
+	h.end(t, nil)
+}
+
+// Somebody else resumes: then the next plan rotates.
+func TestOwedRotationAfterAResumptionByHand(t *testing.T) {
+	a := rotated()
+	a.rotation.trigger = "1"
+	h := begin(t, a)
+	leaked := stateOf(h.state, rotationAt("a")).text("current")
+	a.disabled, a.rotation.trigger = true, "2"
+	h.rest(t, nil)
+	h.do(h.world.platforms["p"].Resume(context.Background(), nhi.Ref{Name: "a"}))
+	a.disabled = false
+	h.rest(t, nil)
+	if stateOf(h.state, rotationAt("a")).text("current") == leaked {
+		t.Fatal("the rotation is forgotten")
+	}
+	h.end(t, nil)
+}
+
+// The deliveries of a suspended identity moved: the only copy of the secret was deleted, and the new place was recorded.
+func TestDeliveryMovesWhileSuspended(t *testing.T) {
+	a := rotated()
+	h := begin(t, a)
+	a.disabled, a.rotation.stores = true, []string{"q"}
+	h.rest(t, nil)
+	places := stateOf(h.state, rotationAt("a")).objects("delivered")
+	if _, there := h.world.snapshot().secrets["r"][secretPath("a")]; !there || len(places) != 1 || places[0].text("platform") != "r" {
+		t.Fatalf("the secret is there: %v, delivered %v", there, places)
+	}
+	a.disabled = false
+	h.run(t, options{})
+	if _, there := h.world.snapshot().secrets["q"][secretPath("a")]; !there {
+		t.Fatal("the apply that resumes does not deliver")
+	}
+	h.rest(t, nil)
+	h.end(t, nil)
+}
+
+// A suspension stopped before the sessions had ended, and the next run found nothing to do.
+func TestHalfSuspensionEndsTheSessions(t *testing.T) {
+	for name, stop := range map[string]func(h *history, a *identity){
+		"refused": func(h *history, a *identity) {
+			a.disabled = true
+			h.sabotage = func(c fleet.Call) error {
+				if c.Change != nil && c.Change.Activity == audit.EndSessions {
+					return errors.New("refused")
+				}
+				return nil
+			}
+			h.run(t, options{stale: true}) // not undisturbed: it fails
+		},
+		// What a run that was killed before it ended the sessions of an expired identity leaves.
+		"killed": func(h *history, a *identity) {
+			a.expires = h.clock.Add(time.Hour)
+			h.rest(t, nil)
+			h.clock = h.clock.Add(2 * time.Hour)
+			h.do(h.world.platforms["p"].Suspend(context.Background(), nhi.Ref{Name: "a"}))
+			h.do(h.world.platforms["q"].Suspend(context.Background(), nhi.Ref{Name: "a"}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := rotated()
+			h := begin(t, a)
+			stop(h, a)
+			ended := map[string]int{}
+			h.sabotage = func(c fleet.Call) error {
+				if c.Change != nil && c.Change.Activity == audit.EndSessions {
+					ended[c.Platform]++
+				}
+				return nil
+			}
+			h.run(t, options{})
+			if ended["p"] != 1 || ended["q"] != 1 {
+				t.Errorf("sessions were ended: %v", ended)
+			}
+			h.run(t, options{})
+			if ended["p"] != 1 || ended["q"] != 1 {
+				t.Errorf("sessions were ended again: %v", ended)
+			}
+		})
+	}
 }

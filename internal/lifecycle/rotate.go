@@ -22,8 +22,9 @@ type Rotation struct {
 	Platform   string
 	// Every is 0 if only Forced rotates.
 	Every, Overlap time.Duration
-	// Forced is set if what rotate_when_changed watches differs from what is recorded.
-	Forced                          bool
+	// Forced is set if what rotate_when_changed watches differs from what is recorded, Owed if it did when the account was
+	// suspended and nothing has rotated since.
+	Forced, Owed                    bool
 	AllowOutage, Verify, RequireUse bool
 	// Frozen is set if the plan promised that the credentials stay as they are, whatever has become due since.
 	Frozen     bool
@@ -49,6 +50,8 @@ type RotationView struct {
 	// Account is false if the platform says that the account does not exist, AccountID its id if it does.
 	Account   bool
 	AccountID string
+	// Suspended accounts get nothing. Notes say what waits.
+	Suspended bool
 	// Lacking names what our admin account may not do on the issuing platform.
 	Lacking []string
 }
@@ -120,17 +123,19 @@ func (w *rotationWork) mayReplace(place Place) func(found) error {
 	}
 }
 
+func (w *rotationWork) suspended() bool { return w.account.Status == nhi.Suspended }
+
 // next decides what is due now.
 func (w *rotationWork) next(revocable func(string) bool, now time.Time) (rotation.Plan, error) {
 	seen := rotation.Observed{
-		Credentials: w.account.Credentials, ExpiresAt: w.account.ExpiresAt, Suspended: w.account.Status == nhi.Suspended,
+		Credentials: w.account.Credentials, ExpiresAt: w.account.ExpiresAt, Suspended: w.suspended(),
 	}
 	for _, s := range w.stores {
 		seen.Stores = append(seen.Stores, w.holding(s))
 	}
 	return rotation.Next(w.record.Credentials, seen, rotation.Settings{
 		Labels: rotation.NewLabels(w.fleet.Stack(), w.Identity), Every: w.Every, Overlap: w.Overlap, Forced: w.Forced,
-		Slots: w.conn.Slots(), AllowOutage: w.AllowOutage, RequireUse: w.RequireUse,
+		Owed: w.Owed, Slots: w.conn.Slots(), AllowOutage: w.AllowOutage, RequireUse: w.RequireUse,
 	}, revocable, now)
 }
 
@@ -163,20 +168,25 @@ func PlanRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotati
 	if err != nil {
 		return RotationView{}, Problems{{r.Platform, fmt.Errorf("%w: %w", ErrRotationImpossible, err)}}
 	}
-	return RotationView{Plan: plan, Account: w.exists, AccountID: w.account.ID, Lacking: w.conn.Target().Lacking}, nil
+	return RotationView{
+		Plan: plan, Account: w.exists, AccountID: w.account.ID, Suspended: w.suspended(), Lacking: w.conn.Target().Lacking,
+	}, nil
 }
 
 // ApplyRotation does what is due and what a plan has shown: of credentials that could be revoked at leisure only those
 // that shown names. It returns the record as it is afterwards, also when a step failed; everything before that step
-// stays done, and the next run goes on there.
+// stays done, and the next run goes on there. Of a suspended account whose deliveries have changed, what was delivered stays
+// where it is and on record: nothing takes its place.
 func ApplyRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, shown func(id string) bool, clock func() time.Time) (RotationRecord, Problems) {
 	w, run, problems := runRotation(ctx, f, r, record, shown, clock)
 	if w == nil || len(problems) > 0 {
 		return run.record, problems
 	}
-	left, problems := removePlaces(ctx, f, r, run.record, func(p Place) bool {
-		return !slices.ContainsFunc(r.Deliveries, func(d Delivery) bool { return d.Place == p })
-	})
+	if w.suspended() && !r.delivered(record) {
+		return run.record, nil
+	}
+	declared := r.places()
+	left, problems := removePlaces(ctx, f, r, run.record, func(p Place) bool { return !slices.Contains(declared, p) })
 	run.record.Delivered = left
 	if len(problems) > 0 {
 		return run.record, problems
@@ -191,6 +201,9 @@ func CreateRotation(ctx context.Context, f *fleet.Fleet, r Rotation, clock func(
 	w, run, problems := runRotation(ctx, f, r, RotationRecord{}, func(string) bool { return false }, clock)
 	if w == nil {
 		return RotationRecord{}, problems
+	}
+	if len(problems) == 0 && w.suspended() {
+		return run.record, nil
 	}
 	if len(problems) == 0 {
 		return run.finished(), nil
@@ -228,11 +241,26 @@ func runRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotatio
 // finished is the record when every step is done: all that is declared holds the credential, and nothing else does.
 func (r *rotationRun) finished() RotationRecord {
 	record := r.record
-	record.Delivered, record.Targets = nil, r.targets()
-	for _, d := range r.Deliveries {
-		record.Delivered = append(record.Delivered, d.Place)
-	}
+	record.Delivered, record.Targets = r.places(), r.targets()
 	return record
+}
+
+// places are the declared ones.
+func (r Rotation) places() []Place {
+	var places []Place
+	for _, d := range r.Deliveries {
+		places = append(places, d.Place)
+	}
+	return places
+}
+
+// delivered reports whether the record has the declared places and no other.
+func (r Rotation) delivered(record RotationRecord) bool {
+	declared := r.places()
+	outside := func(places []Place) func(Place) bool {
+		return func(p Place) bool { return !slices.Contains(places, p) }
+	}
+	return !slices.ContainsFunc(declared, outside(record.Delivered)) && !slices.ContainsFunc(record.Delivered, outside(declared))
 }
 
 // targets are the systems that answered.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
-	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 )
 
@@ -96,7 +95,7 @@ func (w *rotationWork) nextLabel() (string, error) {
 	switch slots := w.conn.Slots(); {
 	case !w.exists:
 		return "", driver.Errorf(driver.NotFound, "the identity %q has no account on platform %q", w.Identity, w.Platform)
-	case w.account.Status == nhi.Suspended:
+	case w.suspended():
 		return "", fmt.Errorf("account %q on platform %q is suspended; resume it first", w.account.Name, w.Platform)
 	case slots < 2:
 		return "", fmt.Errorf("an account on platform %q has one credential at a time, so rotating it breaks every caller; change "+

@@ -235,6 +235,7 @@ func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map
 	case p.plan.suspended(p.data.now()):
 		status = nhi.Suspended
 	}
+	p.data.accounts.become(name, accountName, status)
 	if r, ok := recorded[name]; ok && r.Name == accountName && r.Status != lifecycle.Deleted {
 		if realm := platform.Realm(); realm != "" {
 			addErrorAt(p.diags, b.path(), "Same account on two platforms", p.data.accounts.claimRealm(realm, accountName, name))

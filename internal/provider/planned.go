@@ -3,6 +3,8 @@ package provider
 import (
 	"fmt"
 	"sync"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
 // plannedAccounts knows, while one plan is made, which identity declares which account. Identities are planned before
@@ -14,6 +16,7 @@ type plannedAccounts struct {
 	identities map[string]map[string]struct{} // identity → platforms; only wholly known identities
 	created    map[string]bool                // identities that are made by this plan
 	ids        map[accountKey]string          // accounts that are an identity's once this plan is applied, whatever mark they carry now
+	statuses   map[accountKey]nhi.Status      // what accounts are once this plan is applied; "": not known before
 }
 
 type accountClaim struct {
@@ -24,7 +27,7 @@ type accountClaim struct {
 func newPlannedAccounts() *plannedAccounts {
 	return &plannedAccounts{
 		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
-		created: make(map[string]bool), ids: make(map[accountKey]string),
+		created: make(map[string]bool), ids: make(map[accountKey]string), statuses: make(map[accountKey]nhi.Status),
 	}
 }
 
@@ -86,6 +89,21 @@ func (p *plannedAccounts) owned(platform, account string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ids[accountKey{platform, account}]
+}
+
+// become notes what an account is once the plan is applied, "" if that is not known before.
+func (p *plannedAccounts) become(platform, account string, status nhi.Status) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.statuses[accountKey{platform, account}] = status
+}
+
+// becomes is the status that become has noted; planned is false if it has not.
+func (p *plannedAccounts) becomes(platform, account string) (status nhi.Status, planned bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	status, planned = p.statuses[accountKey{platform, account}]
+	return status, planned
 }
 
 // creates reports whether the plan makes the identity, anew or for the first time.

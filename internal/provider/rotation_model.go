@@ -147,6 +147,23 @@ func forced(plan, state rotationModel) bool {
 	return !plan.RotateWhenChanged.Equal(state.RotateWhenChanged) && len(plan.RotateWhenChanged.Elements()) > 0
 }
 
+// owedKey marks in private state a rotation that rotate_when_changed has asked for and that is still to come: the account was
+// suspended.
+const owedKey = "owed"
+
+func isOwed(ctx context.Context, private privateReader, diags *diag.Diagnostics) bool {
+	mark, more := private.GetKey(ctx, owedKey)
+	diags.Append(more...)
+	return mark != nil
+}
+
+func setOwed(ctx context.Context, private privateWriter, owed bool) diag.Diagnostics {
+	if !owed {
+		return private.SetKey(ctx, owedKey, nil)
+	}
+	return private.SetKey(ctx, owedKey, []byte("true"))
+}
+
 // withoutRetired leaves out the stores that were switched off for good.
 func withoutRetired(f *fleet.Fleet, deliveries []lifecycle.Delivery) []lifecycle.Delivery {
 	return slices.DeleteFunc(slices.Clone(deliveries), func(d lifecycle.Delivery) bool { return f.Retired(d.Platform) })
@@ -287,6 +304,15 @@ func (m rotationModel) rotatesAt(record rotation.Record) types.String {
 	return types.StringNull()
 }
 
+// places are the declared ones, as delivered shows them.
+func (m rotationModel) places() types.List {
+	var places []lifecycle.Place
+	for _, b := range m.deliverBlocks() {
+		places = append(places, b.place())
+	}
+	return placesValue(places)
+}
+
 func placesValue(places []lifecycle.Place) types.List {
 	sorted := slices.Clone(places)
 	slices.SortFunc(sorted, func(a, b lifecycle.Place) int {
@@ -310,6 +336,15 @@ func (m rotationModel) identify(ctx context.Context, identity *tfsdk.ResourceIde
 // operation is what the evidence of an operation on the rotation says of it.
 func (m rotationModel) operation() audit.Operation {
 	return audit.NewOperation("nhi_rotation", audit.Identity{Name: m.identityName().ValueString()}, "")
+}
+
+// warnWaits says that an apply which succeeded did not do what was declared. Only a suspended account has that.
+func (m rotationModel) warnWaits(owed bool, diags *diag.Diagnostics) {
+	if owed || !m.Delivered.Equal(m.places()) {
+		diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q was put off", m.identityName().ValueString(), m.Platform.ValueString()),
+			"The account is suspended, so nothing was issued, delivered or removed. It is done by the apply that resumes the identity, or by the "+
+				"next one.")
+	}
 }
 
 // report turns problems into diagnostics.

@@ -97,6 +97,7 @@ func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	p.changed = p.changed || r.data.accounts.creates(plan.identityName().ValueString())
 	if !p.creating {
 		p.accountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+		p.owed = isOwed(ctx, req.Private, &resp.Diagnostics)
 	}
 	p.checkPlatforms()
 	if resp.Diagnostics.HasError() {
@@ -118,7 +119,10 @@ type rotationPlan struct {
 	data              *providerData
 	plan, state       rotationModel
 	creating, changed bool
+	owed              bool // a rotation, since the account was suspended
 	accountIDs        map[string]string
+	// resumes and suspends are set if the same plan does that to the account.
+	resumes, suspends bool
 	diags             *diag.Diagnostics
 }
 
@@ -206,7 +210,7 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 	if p.creating {
 		wish.GivenUp = p.data.rotations.givenUpPlaces()
 	} else {
-		wish.Forced, shown = forced(p.plan, p.state), nil
+		wish.Forced, wish.Owed, shown = forced(p.plan, p.state), p.owed, nil
 		if p.replaced() {
 			p.data.rotations.giveUp(p.state.record().Delivered)
 		}
@@ -230,6 +234,9 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 			"The provider's own account there cannot manage credentials: "+strings.Join(view.Lacking, " ")+" Nothing was changed.")
 		return nil
 	}
+	status, planned := p.data.accounts.becomes(wish.Platform, account)
+	p.resumes = planned && view.Suspended && status != nhi.Suspended
+	p.suspends = planned && !view.Suspended && status == nhi.Suspended
 	p.explain(view)
 	return p.values(ctx, view)
 }
@@ -240,7 +247,9 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 // would be taken for a bug of this provider. The apply then says which platform does not answer.
 func (p *rotationPlan) unseen() map[string]attr.Value {
 	values := open()
-	values["targets"], values["delivered"] = p.state.Targets, p.places()
+	if values["delivered"] = p.places(); !values["delivered"].IsUnknown() {
+		values["targets"] = p.state.Targets
+	}
 	if !p.updates(values) {
 		return nil
 	}
@@ -252,19 +261,28 @@ func (p *rotationPlan) unseen() map[string]attr.Value {
 	return values
 }
 
+// places is what is planned of delivered. What differs from state is not known before the apply: if the account is suspended
+// by then, nothing is delivered and nothing removed.
 func (p *rotationPlan) places() attr.Value {
-	var places []lifecycle.Place
-	for _, b := range p.plan.deliverBlocks() {
-		places = append(places, b.place())
+	if places := p.plan.places(); places.Equal(p.state.Delivered) {
+		return places
 	}
-	return placesValue(places)
+	return types.ListUnknown(placeType())
 }
 
+// values says what the apply makes of the rotation; nil if it stays as it is. What waits for the account to be resumed is
+// done by the apply of the plan that resumes it.
 func (p *rotationPlan) values(ctx context.Context, view lifecycle.RotationView) map[string]attr.Value {
 	values := open()
-	values["targets"] = p.targets(ctx)
 	values["delivered"] = p.places()
-	if p.creating || len(view.Words) > 0 || p.updates(values) {
+	moved := values["delivered"].IsUnknown()
+	if moved && view.Suspended && !p.resumes && !p.updates(map[string]attr.Value{"delivered": p.state.Delivered, "targets": p.state.Targets}) {
+		return nil
+	}
+	if !moved || p.creating {
+		values["targets"] = p.targets(ctx)
+	}
+	if p.creating || len(view.Words) > 0 || p.resumes && len(view.Notes) > 0 || p.updates(values) {
 		return values
 	}
 	values["current"], values["credentials"] = p.state.Current, p.state.Credentials
@@ -310,12 +328,17 @@ func (p *rotationPlan) explain(view lifecycle.RotationView) {
 		}
 	}
 	name := p.plan.identityName().ValueString()
-	if len(hidden) > 0 {
-		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q", name, p.plan.Platform.ValueString()),
-			"Applying this plan will:\n  - "+strings.Join(hidden, "\n  - "))
+	notes, list := view.Notes, "\n  - "+strings.Join(hidden, "\n  - ")
+	switch {
+	case len(hidden) > 0 && p.suspends:
+		notes = append(notes, "Applying this plan suspends the account, so this waits until it is resumed:"+list)
+	case len(hidden) > 0:
+		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q", name, p.plan.Platform.ValueString()), "Applying this plan will:"+list)
+	case len(notes) > 0 && p.resumes:
+		notes = append(notes, "Applying this plan resumes the account. What has waited is done then.")
 	}
-	if len(view.Notes) > 0 {
-		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q waits", name, p.plan.Platform.ValueString()), strings.Join(view.Notes, "\n"))
+	if len(notes) > 0 {
+		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q waits", name, p.plan.Platform.ValueString()), strings.Join(notes, "\n"))
 	}
 }
 

@@ -107,7 +107,8 @@ func rotationAttributes() map[string]schema.Attribute {
 		},
 		"rotate_when_changed": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: "Any values; when one of them changes, the next apply rotates. Not for secrets.",
+			MarkdownDescription: "Any values; when one of them changes, the next apply rotates. While the account is suspended that waits: the apply " +
+				"that resumes the identity rotates, or the next one. Not for secrets.",
 		},
 		"allow_outage": schema.BoolAttribute{
 			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
@@ -150,7 +151,8 @@ func rotationComputed() map[string]schema.Attribute {
 			}},
 		},
 		"delivered": schema.ListNestedAttribute{
-			Computed: true, MarkdownDescription: "Where the credential was delivered to.",
+			Computed: true, MarkdownDescription: "Where the credential was delivered to. While the account is suspended that stays as it is, whatever the `deliver` " +
+				"blocks say.",
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"platform": schema.StringAttribute{Computed: true, MarkdownDescription: "The secret store."},
 				"path":     schema.StringAttribute{Computed: true, MarkdownDescription: "The path in it."},
@@ -231,6 +233,9 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	}
 	r.data.made.rotated(this)
 	plan.setRecord(record)
+	if len(problems) == 0 {
+		plan.warnWaits(false, &resp.Diagnostics)
+	}
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
 	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
@@ -254,6 +259,7 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 	}
 	wish.Deliveries = withoutRetired(r.data.fleet, wish.Deliveries)
 	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	wish.Owed = isOwed(ctx, req.Private, &resp.Diagnostics)
 	seen, problems := lifecycle.PlanRotation(ctx, r.data.fleet, wish, state.record(), nil, r.data.now())
 	if onlyUnconfigured(problems) {
 		warnUnconfigured(problems, "nhi_rotation of", wish.Identity, &resp.Diagnostics)
@@ -287,7 +293,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
 	defer cancel()
 
-	wish.Forced = forced(plan, state)
+	wish.Forced, wish.Owed = forced(plan, state), isOwed(ctx, req.Private, &resp.Diagnostics)
 	wish.Frozen = !plan.Credentials.IsUnknown()
 	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
@@ -297,12 +303,17 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.setRecord(record)
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
+	rotated := !plan.Current.Equal(state.Current)
 	if len(problems) > 0 {
 		plan.Unmanaged = state.Unmanaged
-		if plan.Current.Equal(state.Current) {
+		if !rotated {
 			plan.RotateWhenChanged = state.RotateWhenChanged // what forces the rotation must force it again
 		}
+	} else {
+		plan.warnWaits(wish.Forced && !rotated, &resp.Diagnostics)
+		wish.Owed = wish.Owed || wish.Forced
 	}
+	resp.Diagnostics.Append(setOwed(ctx, resp.Private, wish.Owed && !rotated)...)
 	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)

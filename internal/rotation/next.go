@@ -19,7 +19,7 @@ func Next(record Record, seen Observed, s Settings, revocable func(id string) bo
 		revocable = func(string) bool { return true }
 	}
 	if seen.Suspended {
-		return Plan{Record: record}, nil
+		return asleep(record, seen, s), nil
 	}
 	d := decision{Settings: s, seen: seen, revocable: revocable, now: now}
 	d.merge(record)
@@ -37,6 +37,20 @@ func Next(record Record, seen Observed, s Settings, revocable func(id string) bo
 		d.plan.Steps = append(d.plan.Steps, d.revocations...)
 	}
 	return d.plan, nil
+}
+
+// asleep is the plan for a suspended account: no step, and notes of what waits.
+func asleep(record Record, seen Observed, s Settings) Plan {
+	plan := Plan{Record: record}
+	if s.Forced || s.Owed {
+		plan.Notes = append(plan.Notes, "A rotation waits (rotate_when_changed has changed): the account is suspended.")
+	}
+	for _, store := range seen.Stores {
+		if store.Label == "" {
+			plan.Notes = append(plan.Notes, fmt.Sprintf("The delivery to %s waits: the account is suspended.", store.Place))
+		}
+	}
+	return plan
 }
 
 func (s Settings) check() error {
@@ -284,7 +298,7 @@ func (d *decision) due() string {
 		return "the current credential is gone from the platform"
 	case c == nil:
 		return "there is no credential yet"
-	case d.Forced:
+	case d.Forced || d.Owed:
 		return "rotate_when_changed has changed"
 	case !d.readable(c.Label):
 		return "no store can give the current credential back"

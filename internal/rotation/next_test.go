@@ -155,6 +155,10 @@ func TestNext(t *testing.T) {
 		"another stack's": {current, Observed{Credentials: append(listed(1), nhi.Credential{ID: "y", Label: NewLabels("other", "agent").Label(2)}),
 			Stores: holds(1)}, settings(), nil, start, "revoke 2-" + NewLabels("other", "agent").owner, "no rotation made"},
 		"suspended": {current, Observed{Suspended: true, Stores: holds(1)}, settings(), nil, start.Add(30 * day), "", ""},
+		"owed": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(func(s *Settings) { s.Owed = true }), nil, start,
+			"issue 2, verify 2, deliver 2 to a, promote 2", "rotate_when_changed"},
+		"owed, and waits for a slot": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.Owed = true }), nil,
+			start.Add(hour), "", ""},
 		"in place": {current, Observed{Credentials: listed(1), Stores: holds(1)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), nil,
 			start.Add(30 * day), "revoke 1, issue 2, verify 2, deliver 2 to a, promote 2", "due since"},
 		"in place, interrupted after revoking": {current, Observed{Stores: holds(1)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), nil,
@@ -206,6 +210,27 @@ func TestImpossible(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A suspended account gets no step, and what waits is said: what was asked for, and what no store holds.
+func TestSuspendedAccountsWait(t *testing.T) {
+	record := Record{recorded(1, Current)}
+	asked := "A rotation waits (rotate_when_changed has changed): the account is suspended."
+	for name, c := range map[string]struct {
+		stores []Holding
+		change func(*Settings)
+		want   []string
+	}{
+		"quiet":         {holds(1), func(*Settings) {}, nil},
+		"forced":        {holds(1), func(s *Settings) { s.Forced = true }, []string{asked}},
+		"owed":          {holds(1), func(s *Settings) { s.Owed = true }, []string{asked}},
+		"not delivered": {holds(1, 0), func(*Settings) {}, []string{"The delivery to b waits: the account is suspended."}},
+	} {
+		p, err := Next(record, Observed{Suspended: true, Stores: c.stores}, settings(c.change), nil, start.Add(90*day))
+		if diff := cmp.Diff(Plan{Record: record, Notes: c.want}, p); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
 	}
 }
 

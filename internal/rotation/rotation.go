@@ -93,6 +93,8 @@ type Settings struct {
 	Every, Overlap time.Duration
 	// Forced is set if what rotate_when_changed watches has changed.
 	Forced bool
+	// Owed is set if it had changed before, and the account was suspended then. Unlike Forced it waits for a slot.
+	Owed bool
 	// Slots is how many credentials the account can have at once.
 	Slots int
 	// AllowOutage permits to revoke before issuing where there is one slot only.
@@ -120,7 +122,7 @@ type Observed struct {
 	Credentials []nhi.Credential
 	// ExpiresAt is when the platform ends the account itself; no new credential outlives that.
 	ExpiresAt time.Time
-	// Suspended accounts prove nothing and may list nothing: what they hold is left as it is.
+	// Suspended accounts prove nothing and may list nothing: what they hold is left as it is, and what is due waits.
 	Suspended bool
 	Stores    []Holding
 }

@@ -1,0 +1,88 @@
+package lifecycle
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
+)
+
+// suspend suspends the bench's account by hand, or resumes it.
+func (b *bench) suspend(suspend bool) {
+	b.t.Helper()
+	suspender, ok := b.driver.credentialDriver.(driver.Suspender)
+	if !ok {
+		b.t.Fatal("a sandbox can suspend")
+	}
+	do := suspender.Resume
+	if suspend {
+		do = suspender.Suspend
+	}
+	if err := do(b.t.Context(), nhi.Ref{Name: "agent"}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// While the account is suspended the only copies of its secret stay where they are, also if they are to go elsewhere, and
+// the record says so. Resumed, all is done that was declared and asked for meanwhile.
+func TestSuspendedAccountKeepsItsSecret(t *testing.T) {
+	b := newBench(t).create()
+	before := slices.Clone(b.record.Delivered)
+	b.suspend(true)
+	b.rotation.Deliveries = []Delivery{{Place{"box", "kv/c"}, DefaultFields()}}
+	b.rotation.Forced = true
+	for range 2 {
+		if problems := b.again(); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if !slices.Equal(b.record.Delivered, before) || b.labels() != "nhi-1" || b.stored("kv/a").Version != 1 || b.stored("kv/b").Version != 1 {
+			t.Errorf("delivered %v, credentials %s", b.record.Delivered, b.labels())
+		}
+	}
+	view, problems := PlanRotation(t.Context(), b.fleet, b.rotation, b.record, nil, b.now)
+	if len(problems) > 0 || !view.Suspended || len(view.Notes) != 2 || len(view.Words) > 0 {
+		t.Errorf("the plan says %q and %q, %v", view.Words, view.Notes, problems)
+	}
+
+	// What was not delivered gives no right to overwrite what a stranger puts there.
+	_, err := b.driver.PutSecret(t.Context(), "kv/c", driver.StoredSecret{Fields: map[string]secret.Value{"a": secret.New("theirs")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.suspend(false)
+	b.wantProblem(b.again(), "holds a secret that this rotation did not deliver")
+	if err := b.driver.RemoveSecret(t.Context(), "kv/c"); err != nil {
+		t.Fatal(err)
+	}
+
+	b.rotation.Forced, b.rotation.Owed = false, true
+	if problems := b.again(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	b.wantWorking()
+	if b.labels() != "nhi-1 nhi-2" || !slices.Equal(b.record.Delivered, []Place{{"box", "kv/c"}}) {
+		t.Errorf("credentials %s, delivered %v", b.labels(), b.record.Delivered)
+	}
+	for _, path := range []string{"kv/a", "kv/b"} {
+		if _, err := b.driver.GetSecret(t.Context(), path); driver.CodeOf(err) != driver.NotFound {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// A rotation that is made for a suspended account has delivered nothing, and says so.
+func TestRotationOfASuspendedAccountIsMade(t *testing.T) {
+	b := newBench(t)
+	b.suspend(true)
+	b.create()
+	if len(b.record.Delivered) > 0 || len(b.record.Credentials) > 0 || b.record.Targets["box"] == "" || b.labels() != "" {
+		t.Errorf("record %+v, credentials %s", b.record, b.labels())
+	}
+	b.suspend(false)
+	if problems := b.again(); len(problems) > 0 || b.labels() != "nhi-1" || len(b.record.Delivered) != 2 {
+		t.Errorf("record %+v, credentials %s, %v", b.record, b.labels(), problems)
+	}
+	b.wantWorking()
+}
