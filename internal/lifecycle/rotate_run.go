@@ -127,6 +127,7 @@ func (r *rotationRun) verify(ctx context.Context, label string) error {
 	err = r.conn.Verify(ctx, c.login, c.secret)
 	switch {
 	case err == nil:
+		r.record.Credentials = r.record.Credentials.Proven(label, r.now())
 		return nil
 	case r.issued:
 		err = fmt.Errorf("the new credential %s was not accepted, so nothing was delivered and the old one stays: %w", label, err)

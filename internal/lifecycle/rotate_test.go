@@ -30,6 +30,16 @@ type troubled struct {
 	put    func(path string, s driver.StoredSecret) (int64, error)
 	issues int
 	puts   int
+	// used is what it says of the last use of an account's newest credential.
+	used time.Time
+}
+
+func (d *troubled) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	a, err := d.credentialDriver.ReadAccount(ctx, ref)
+	if n := len(a.Credentials); n > 0 {
+		a.Credentials[n-1].LastUsedAt = d.used
+	}
+	return a, err
 }
 
 func (d *troubled) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueRequest) (driver.Issued, error) {

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -85,4 +86,40 @@ func TestRotationOfASuspendedAccountIsMade(t *testing.T) {
 		t.Errorf("record %+v, credentials %s, %v", b.record, b.labels(), problems)
 	}
 	b.wantWorking()
+}
+
+// require_use_before_retire waits for a caller: neither the proof of the new credential nor one before a later delivery
+// is a use, however late the platform tells of it and whenever the option was switched on.
+func TestProofIsNoUse(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		b := newBench(t).create()
+		b.rotation.RequireUse = !late
+		if problems := b.due(); len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		b.driver.used = b.now.Add(time.Minute) // the platform's clock is fast
+		b.rotation.RequireUse = true
+
+		b.now = b.now.Add(2 * time.Hour)
+		if err := b.driver.RemoveSecret(t.Context(), "kv/b"); err != nil {
+			t.Fatal(err)
+		}
+		verified := 0
+		b.driver.verify = func() error {
+			verified++
+			b.driver.used = b.now.Add(time.Minute)
+			return nil
+		}
+		if problems := b.again(); len(problems) > 0 || verified != 1 {
+			t.Fatalf("%d proofs, %v", verified, problems)
+		}
+		b.now = b.now.Add(48 * time.Hour)
+		if problems := b.again(); len(problems) > 0 || b.labels() != "nhi-1 nhi-2" {
+			t.Errorf("option switched on late %v: credentials %s, and nobody has used the new one; %v", late, b.labels(), problems)
+		}
+		b.driver.used = b.now
+		if problems := b.again(); len(problems) > 0 || b.labels() != "nhi-2" {
+			t.Errorf("option switched on late %v: credentials %s, and somebody has used the new one; %v", late, b.labels(), problems)
+		}
+	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 )
 
 var (
@@ -121,8 +122,9 @@ func rotationAttributes() map[string]schema.Attribute {
 		},
 		"require_use_before_retire": schema.BoolAttribute{
 			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-			MarkdownDescription: "`true` keeps the previous credential, also after the overlap, until somebody has used the current one. Only " +
-				"where the platform tells when a credential was last used.",
+			MarkdownDescription: fmt.Sprintf("`true` keeps the previous credential, also after the overlap, until somebody has used the current one, more "+
+				"than %d minutes after it became that or this provider last proved it. Only where the platform tells when a credential was last used.",
+				int(rotation.UseMargin.Minutes())),
 		},
 	}
 }
@@ -146,7 +148,7 @@ func rotationComputed() map[string]schema.Attribute {
 				"retire_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When its overlap ends, if it is a previous one."},
 				"used_at_promotion": schema.StringAttribute{
 					Computed:            true,
-					MarkdownDescription: "What the platform said of its last use when it became the current one; a later use is a caller's.",
+					MarkdownDescription: "The last use that may be this provider's own: its proof, or what the platform said when it became the current one.",
 				},
 			}},
 		},

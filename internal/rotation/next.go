@@ -232,14 +232,15 @@ func overlapWords(c Credential) string {
 	return "its overlap ended " + stamp(c.RetireAt)
 }
 
-// currentUsed reports whether somebody has used the current credential since it was promoted.
+// currentUsed reports whether somebody but us has used the current credential since it was promoted.
 func (d *decision) currentUsed() bool {
 	if d.current == nil {
 		return false
 	}
+	ours := later(d.current.UsedAtPromotion, d.current.PromotedAt).Add(UseMargin)
 	for _, c := range d.seen.Credentials {
 		if c.ID == d.current.ID {
-			return c.LastUsedAt.After(d.current.UsedAtPromotion)
+			return c.LastUsedAt.After(ours)
 		}
 	}
 	return false

@@ -79,8 +79,12 @@ func TestNext(t *testing.T) {
 	unreadable := holds(1, 1)
 	unreadable[0].Readable, unreadable[1].Readable = false, false
 	foreign := nhi.Credential{ID: "x", Label: "by-hand"}
-	used := listed(1, 2)
-	used[1].LastUsedAt = start.Add(hour)
+	used := func(after time.Duration) []nhi.Credential {
+		both := listed(1, 2)
+		both[1].LastUsedAt = start.Add(after)
+		return both
+	}
+	proven := both.Proven(labels.Label(2), start.Add(hour))
 	for name, c := range map[string]struct {
 		record   Record
 		seen     Observed
@@ -165,8 +169,14 @@ func TestNext(t *testing.T) {
 			start.Add(30 * day), "issue 2, verify 2, deliver 2 to a, promote 2", "gone from the platform"},
 		"kept until used": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
 			start.Add(2 * day), "", ""},
-		"used": {both, Observed{Credentials: used, Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
+		"used": {both, Observed{Credentials: used(UseMargin + 1), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
 			start.Add(2 * day), "revoke 1", "retire"},
+		"used by our proof, which the platform told late": {both, Observed{Credentials: used(UseMargin), Stores: holds(2)},
+			settings(func(s *Settings) { s.RequireUse = true }), nil, start.Add(2 * day), "", ""},
+		"used by a later proof": {proven, Observed{Credentials: used(hour + UseMargin), Stores: holds(2)},
+			settings(func(s *Settings) { s.RequireUse = true }), nil, start.Add(2 * day), "", ""},
+		"used after a later proof": {proven, Observed{Credentials: used(hour + UseMargin + 1), Stores: holds(2)},
+			settings(func(s *Settings) { s.RequireUse = true }), nil, start.Add(2 * day), "revoke 1", "retire"},
 		"waits for use": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
 			start.Add(31 * day), "", ""},
 	} {
@@ -246,6 +256,10 @@ func TestRecord(t *testing.T) {
 	}
 	if again := r.Promoted(labels.Label(2), start.Add(9*hour), day, start); again[0].RetireAt != want[0].RetireAt {
 		t.Error("promoting again moved the end of an overlap")
+	}
+	if again := r.Proven(labels.Label(2), start.Add(3*hour)).Proven(labels.Label(2), start); again[1].UsedAtPromotion != start.Add(3*hour) ||
+		again[0] != want[0] || r[1] != want[1] {
+		t.Errorf("proven again: %+v", again)
 	}
 	if c, ok := r.Without(id(1)).Current(); !ok || c.ID != id(2) || r.Without(id(1)).Has(id(1)) {
 		t.Error("dropping the previous one")

@@ -38,10 +38,15 @@ type Credential struct {
 	IssuedAt, PromotedAt time.Time
 	// RetireAt is when a previous credential may go.
 	RetireAt time.Time
-	// UsedAtPromotion is what the platform said of its last use when it became current, proof included. A later use is
-	// a caller's.
+	// UsedAtPromotion is the last use that may have been our own: a proof, or what the platform said when it became
+	// current. A use that is later by UseMargin is a caller's.
 	UsedAtPromotion time.Time
 }
+
+// UseMargin is how much later than our own doing a use has to be to count as a caller's. It covers clocks that disagree,
+// and platforms that tell late: of an access key's uses within 15 minutes AWS records the first one only
+// (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_getting-report.html).
+const UseMargin = 15 * time.Minute
 
 // Record holds the credentials of one rotation that are not retired, oldest first. Its methods return a new record.
 type Record []Credential
@@ -66,6 +71,24 @@ func (r Record) Issued(c nhi.Credential, now time.Time) Record {
 	return append(slices.Clone(r), Credential{ID: c.ID, Label: c.Label, Stage: Pending, IssuedAt: now})
 }
 
+// Proven notes that we log in with the labelled credential at now.
+func (r Record) Proven(label string, now time.Time) Record {
+	out := slices.Clone(r)
+	for i, c := range out {
+		if c.Label == label {
+			out[i].UsedAtPromotion = later(c.UsedAtPromotion, now)
+		}
+	}
+	return out
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // Promoted makes the labelled credential current at now. Every other one becomes previous and keeps the date it had
 // for that, or gets now and the overlap. used is what the platform says of the credential's last use.
 func (r Record) Promoted(label string, now time.Time, overlap time.Duration, used time.Time) Record {
@@ -73,7 +96,8 @@ func (r Record) Promoted(label string, now time.Time, overlap time.Duration, use
 	for i, c := range out {
 		switch {
 		case c.Label == label:
-			out[i].Stage, out[i].PromotedAt, out[i].RetireAt, out[i].UsedAtPromotion = Current, now, time.Time{}, used
+			out[i].Stage, out[i].PromotedAt, out[i].RetireAt = Current, now, time.Time{}
+			out[i].UsedAtPromotion = later(c.UsedAtPromotion, used)
 		case c.Stage != Previous || c.RetireAt.IsZero():
 			out[i].Stage, out[i].RetireAt = Previous, now.Add(overlap)
 		}
