@@ -170,6 +170,23 @@ func TestGrantBeforeRevoke(t *testing.T) {
 	}
 }
 
+// The account of a grant that is deleted may be deleted at the same time, by an identity that the grant does not refer to.
+func TestDeleteGrantWhileItsAccountGoes(t *testing.T) {
+	w := newWorld()
+	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours, Entitlements: roles("x")})
+	w.a.refuse = func(op string) error {
+		if op == "revoke" {
+			w.a.accounts = map[string]nhi.Account{}
+		}
+		return nil
+	}
+	left, problems := lifecycle.DeleteGrant(t.Context(), w.fleet(), lifecycle.Grant{Identity: "billing", Exclusive: true},
+		lifecycle.Entitlements{"a": roles("x")}, nil)
+	if len(problems) > 0 || len(left) > 0 {
+		t.Errorf("left %v, %v", left, problems)
+	}
+}
+
 func TestDeleteGrant(t *testing.T) {
 	disturb(t, []mode{refused, lost, cancelled, dead, panics}, holders, func(t *testing.T, ctx context.Context, w *world, f fault) {
 		left, problems := lifecycle.DeleteGrant(ctx, w.fleet(), grant(onAll("before")), onAll("before"), nil)
