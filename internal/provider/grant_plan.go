@@ -58,13 +58,13 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		return
 	}
 	resp.Diagnostics.Append(setAll(ctx, &resp.Plan, values)...)
-	if expiresSoon(plan.ExpiresAt, r.data.now()) && !resp.Plan.Raw.Equal(req.State.Raw) {
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("status"), types.StringUnknown())...)
-	}
 	if !req.State.Raw.IsNull() {
 		resp.Diagnostics.Append(r.data.owners.keep(ctx, plan.identityName().ValueString(), resp.Private)...)
 	}
 	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
+	if expiresSoon(plan.ExpiresAt, r.data.now()) && !resp.Plan.Raw.Equal(req.State.Raw) {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("status"), types.StringUnknown())...)
+	}
 }
 
 // planRemoval notes what goes with the grant.
