@@ -157,7 +157,7 @@ func estate(t *testing.T, prefix string) []crowdSite {
 func TestQueryAndImportAnEstate(t *testing.T) {
 	t.Parallel()
 	// Terraform reads every import block for every other one, so not all that is listed is imported.
-	const imported = 120
+	const imported = 40
 	w := NewWorkspace(t)
 	if !w.atLeast(queryVersion) {
 		w.withoutQuery(t)

@@ -63,6 +63,9 @@ func bindClusterRole(t *testing.T, binding, role, namespace, account string) {
 // login all the same. Until the binding is gone state keeps the account as deleted, every run says what is left, and no
 // account of that name is made.
 func TestForeignBindingAtDestroy(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s := kubernetesSite(t, "cluster")
 	s.env = []string{"NHI_CLUSTER_TOKEN=" + documentedLogin(t)}

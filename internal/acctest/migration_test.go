@@ -12,6 +12,9 @@ import (
 // After a migration an urgent change that does not read first is applied as it was planned, and pins what it changed to the
 // new target.
 func TestPreviousTargetsWithoutRefresh(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	r := newRotations(t, []*site{s})
@@ -39,6 +42,9 @@ func TestPreviousTargetsWithoutRefresh(t *testing.T) {
 
 // The same for a rotation that was due and could not be looked at when the plan was made.
 func TestPreviousTargetsOfARotationNotLookedAt(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	r := newRotations(t, []*site{s})
@@ -89,6 +95,9 @@ func (s *site) migrate(old string) {
 // A retired platform that is still written is a warning: changes are made on the other platforms, nothing is done there, and
 // no plan is stuck.
 func TestRetiredPlatformStillWritten(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	for name, extra := range map[string][]string{"refreshed": nil, "without refresh": {"-refresh=false"}} {
 		t.Run(name, func(t *testing.T) {

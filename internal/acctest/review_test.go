@@ -278,6 +278,9 @@ output "orphans" { value = data.nhi_orphans.this.accounts }
 // An account whose resource was removed from state is found by its mark; nobody else's account ever is, whatever it is
 // called and however its mark reads.
 func TestOrphans(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	sites := []*site{postgresqlSite(t, "warehouse", ""), scimSite(t, "sap", ""), vaultSite(t, "secrets", ""), sandboxSite(t, "company")}
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: sites, holds: []int{0}}

@@ -81,6 +81,9 @@ func TestWhenRotationIsDue(t *testing.T) {
 
 // A suspended identity proves nothing, so its rotations wait; resumed, it goes on with the credential that it had.
 func TestRotationOfASuspendedIdentity(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	pg, vault := postgresqlSite(t, "warehouse", ""), vaultSite(t, "secrets", "")
 	r := newRotations(t, []*site{pg, vault})
@@ -134,6 +137,9 @@ func TestTriggerOfASuspendedIdentity(t *testing.T) {
 
 // With one slot a rotation is refused, or with allow_outage done in place.
 func TestRotationInPlace(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s, store := withSlots(t, "warehouse", 1), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)
@@ -154,6 +160,9 @@ func TestRotationInPlace(t *testing.T) {
 // A credential that somebody made by hand is shown by the first plan that sees it and revoked by the apply of that plan,
 // never by an apply whose plan did not know it.
 func TestUnmanagedCredential(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s, store := withSlots(t, "warehouse", 3), sandboxSite(t, "secrets")
 	r := newRotations(t, []*site{s}, store)

@@ -66,6 +66,9 @@ func (s strays) orphans(named, exact []string) {
 // An account that a killed run made, and that is then not declared any more while its identity is, is an orphan to who
 // knows what accounts the identity has.
 func TestStrayOfADeclaredIdentity(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s := newStrays(t)
 	s.Configure(s.withoutOther() + strayHCL)
@@ -86,6 +89,9 @@ func TestStrayOfADeclaredIdentity(t *testing.T) {
 // An account that was deleted, and made again by a run that was killed before it could say so, goes with its account block
 // and with its identity, whatever state says of it.
 func TestAccountMadeAgainByAKilledRun(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	for name, end := range map[string]func(s strays, before string){
 		"destroyed": func(s strays, _ string) { s.Destroy() },
@@ -121,6 +127,9 @@ func TestAccountMadeAgainByAKilledRun(t *testing.T) {
 // Somebody else's account under the name of one that is gone is left alone, and a platform that cannot be asked whether
 // there is one of ours holds nothing up.
 func TestDestroyAsksForStrays(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s := newStrays(t)
 	s.Apply()

@@ -19,6 +19,9 @@ import (
 // enabled = false stops a login that worked, by really logging in on every platform, ends live sessions and keeps the
 // entitlements; true restores the same login.
 func TestSuspendStopsLogins(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	for kind, prepare := range loginSites() {
 		t.Run(kind, func(t *testing.T) {
@@ -141,6 +144,9 @@ func scimLogin(t *testing.T, url, account, password string) error {
 
 // Suspending ends the sessions that are open.
 func TestSuspendEndsSessions(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s := postgresqlSite(t, "warehouse", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{s}, holds: []int{0}}

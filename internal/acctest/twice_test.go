@@ -122,6 +122,9 @@ func TestRotationIsNotCreatedBeforeItIsDestroyed(t *testing.T) {
 
 // Replacing an identity takes its credentials away: the same apply issues and delivers others.
 func TestReplacedIdentityIsRotated(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	r, s, store, w := aLife(t)
 	id, first := s.account(r.identity).ID, r.held(t, s, store)

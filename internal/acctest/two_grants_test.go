@@ -43,6 +43,9 @@ func TestEntitlementMovesBetweenGrants(t *testing.T) {
 // An apply that got only so far has left an entitlement with two grants. The one that goes leaves it to the other, which has
 // nothing to do in that apply; where the one changes, the plan says what will happen.
 func TestEntitlementThatTwoGrantsHold(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
 	t.Parallel()
 	s := sandboxSite(t, "warehouse")
 	c := config{stack: "stack", identity: "agent", sites: []*site{s}, noGrant: true}

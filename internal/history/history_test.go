@@ -42,8 +42,10 @@ func repeat(t *testing.T) {
 	if seed.Value.String() != seed.DefValue || checks.Value.String() != checks.DefValue {
 		return
 	}
-	if err := flag.Set("rapid.seed", "1"); err != nil {
-		t.Fatal(err)
+	for name, value := range map[string]string{"rapid.seed": "1", "rapid.checks": "50"} {
+		if err := flag.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Log("seed 1")
 }
