@@ -61,7 +61,7 @@ func loadPage(root string) (page, error) {
 
 func (p page) markdown() (string, error) {
 	funcs := template.FuncMap{
-		"place": p.place, "refresh": p.refreshTable, "memory": p.memoryTable, "servers": p.serversTable,
+		"place": p.place, "measured": p.measured, "refresh": p.refreshTable, "memory": p.memoryTable, "servers": p.serversTable,
 		"postgresql": p.postgresqlTable, "shapes": p.shapesTable, "audit": p.auditTable,
 		"refreshRatio": p.refreshRatio, "providerMB": p.providerMB, "faster": p.fasterRange, "errors": p.errorsOf, "auditPercent": p.auditPercent,
 	}
@@ -76,6 +76,9 @@ func (p page) markdown() (string, error) {
 	}
 	return out.String(), nil
 }
+
+// measured reports whether the figures of a set are kept, so that there is a plot of them.
+func (p page) measured(set string) bool { _, kept := p[set]; return kept }
 
 // notMeasured stands in the page for figures that are not kept.
 const notMeasured = "not measured yet"

@@ -22,8 +22,11 @@ func testbed() (testenv.Servers, error) {
 		return testenv.Servers{}, err
 	}
 	servers, err := testenv.Read(path)
-	if err != nil || servers.PostgreSQL.Host == "" || servers.Vault.Address == "" || servers.SCIM.URL == "" {
+	if err != nil {
 		return servers, fmt.Errorf("%w (%w)", errNoServers, err)
+	}
+	if servers.PostgreSQL.Host == "" || servers.Vault.Address == "" || servers.SCIM.URL == "" {
+		return servers, errNoServers
 	}
 	return servers, nil
 }
