@@ -32,7 +32,7 @@ func (t try) String() string { return fmt.Sprintf("%s/%s/%d", t.scenario, t.way,
 type matrix struct {
 	mu     sync.Mutex
 	counts map[string]passed
-	todo   map[string][]try
+	ahead  map[string][]try
 	// stopped counts the tries that did stop their run, by scenario and way; missed are those that found no such point,
 	// because fewer steps were needed than in the run that counted.
 	stopped map[string]map[string]int
@@ -55,12 +55,12 @@ func (p passed) of(way string) int {
 
 // newMatrix fills a matrix. choose picks the points of a scenario with n points for one way to stop.
 func newMatrix(counts map[string]passed, choose func(scenario, way string, n int) []int) *matrix {
-	m := &matrix{counts: counts, todo: make(map[string][]try), stopped: make(map[string]map[string]int)}
+	m := &matrix{counts: counts, ahead: make(map[string][]try), stopped: make(map[string]map[string]int)}
 	for scenario, points := range counts {
 		m.stopped[scenario] = make(map[string]int)
 		for _, way := range ways() {
 			for _, point := range choose(scenario, way, points.of(way)) {
-				m.todo[scenario] = append(m.todo[scenario], try{scenario, way, point})
+				m.ahead[scenario] = append(m.ahead[scenario], try{scenario, way, point})
 			}
 		}
 	}
@@ -82,11 +82,11 @@ func everyNth(n, k, shift int) []int {
 func (m *matrix) next(scenario string) try {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	left := m.todo[scenario]
+	left := m.ahead[scenario]
 	if len(left) == 0 {
 		return try{scenario: scenario}
 	}
-	m.todo[scenario] = left[1:]
+	m.ahead[scenario] = left[1:]
 	return left[0]
 }
 
@@ -96,7 +96,7 @@ func (m *matrix) left(scenarios ...string) int {
 	defer m.mu.Unlock()
 	n := 0
 	for _, scenario := range scenarios {
-		n += len(m.todo[scenario])
+		n += len(m.ahead[scenario])
 	}
 	return n
 }

@@ -104,6 +104,15 @@ func TestRotationOfASuspendedIdentity(t *testing.T) {
 	r.consistent(t, w)
 }
 
+// withSpareStore is a rotation from one sandbox into another, and a third one that it could deliver to.
+func withSpareStore(t *testing.T) (r rotations, issuer, store, spare *site, w *Workspace) {
+	t.Helper()
+	issuer, store, spare = sandboxSite(t, "warehouse"), sandboxSite(t, "secrets"), sandboxSite(t, "more")
+	r = newRotations(t, []*site{issuer}, store)
+	r.extraProvider += spare.block()
+	return r, issuer, store, spare, r.workspace(t)
+}
+
 // In an emergency one apply suspends the identity, changes the trigger and moves the deliveries. It succeeds, and nothing is
 // left to apply; the apply that resumes rotates, and delivers to the new place.
 func TestTriggerOfASuspendedIdentity(t *testing.T) {
@@ -111,10 +120,7 @@ func TestTriggerOfASuspendedIdentity(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	s, store, second := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets"), sandboxSite(t, "more")
-	r := newRotations(t, []*site{s}, store)
-	r.extraProvider += second.block()
-	w := r.workspace(t)
+	r, s, store, second, w := withSpareStore(t)
 	w.ApplyOnly()
 	leaked := r.held(t, s, store)
 	r.extra, r.extraRotation, r.stores = "  enabled = false", "  rotate_when_changed = { incident = \"1\" }", []*site{second}
@@ -197,10 +203,7 @@ func TestDeliveriesChange(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	s, store, second := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets"), sandboxSite(t, "more")
-	r := newRotations(t, []*site{s}, store)
-	r.extraProvider += second.block()
-	w := r.workspace(t)
+	r, s, store, second, w := withSpareStore(t)
 	w.Apply()
 	before := r.held(t, s, store)
 	r.stores = []*site{store, second}

@@ -5,33 +5,32 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest/netfault"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
 // A server that announces a message of two gigabytes gets no room for it.
 func TestServerAnnouncesTooMuch(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address := netfault.Listen(t, func(conn net.Conn) {
+		_, _ = conn.Write(message('R', 1<<31-1, nil))
+		netfault.Drain(conn)
+	})
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = conn.Write(message('R', 1<<31-1, nil))
-		}
-	}()
-	address, _ := listener.Addr().(*net.TCPAddr)
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
 	d, err := Open(Config{
-		Host: "127.0.0.1", Port: address.Port, Database: "postgres", Username: "postgres", Password: secret.New("x"), SSLMode: "disable",
+		Host: "127.0.0.1", Port: number, Database: "postgres", Username: "postgres", Password: secret.New("x"), SSLMode: "disable",
 	})
 	if err != nil {
 		t.Fatal(err)
