@@ -52,6 +52,8 @@ func (s *Server) Serve(debug bool) error {
 	var options []tf6server.ServeOpt
 	if debug {
 		options = append(options, tf6server.WithManagedDebug())
+	} else if err := silenceLogs(); err != nil {
+		return err
 	}
 	return tf6server.Serve("registry.terraform.io/nhi-labs/nhi", s.ProtocolServer, options...)
 }
