@@ -107,7 +107,7 @@ var (
 		name: "large_object", initial: "L", keyword: "large object", parts: 1, example: "large_object:16401#select",
 		description: "A right on a large object, named by its number.",
 		privileges:  []string{"select", "update"},
-		catalog:     "pg_largeobject_metadata",
+		catalog:     "pg_largeobject", // although it is pg_largeobject_metadata
 		source: `select oid as id, oid::text as k1, '' as k2, '' as k3, oid::text as object, '' as attribute,
 			lomowner as owner, lomacl as acl from pg_largeobject_metadata`,
 	}
