@@ -25,7 +25,7 @@ type class struct {
 	parts int
 	// privileges are the server's names in lower case, '_' for a space.
 	privileges []string
-	// catalog is where the server keeps the lists.
+	// catalog is what pg_shdepend calls the place where the server keeps the lists.
 	catalog string
 	// source selects id (the oid of the object, of a column that of its table), k1, k2, k3 (the target's parts), object (the
 	// target in SQL), attribute (the column in SQL, or ''), owner, and acl of every object that has an access control list.
@@ -142,6 +142,14 @@ func (c *class) permissions() []string {
 		all = append(all, p, p+grantSuffix)
 	}
 	return all
+}
+
+// kind is the name of the class in SQL, of a row o of its source.
+func (c *class) kind() string {
+	if c == relationClass {
+		return "o.kind"
+	}
+	return "'" + c.name + "'"
 }
 
 func (c *class) resolveSource() string {

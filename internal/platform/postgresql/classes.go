@@ -1,5 +1,7 @@
 package postgresql
 
+import "slices"
+
 var tablePrivileges = []string{"select", "insert", "update", "delete", "truncate", "references", "trigger", "maintain"}
 
 // defaultSeparator stands before the key word that ends what a default privilege calls its object.
@@ -27,9 +29,7 @@ var (
 		description: "A right on a table, view, materialized view, partitioned or foreign table.",
 		privileges:  tablePrivileges,
 		catalog:     "pg_class",
-		source: `select c.oid as id, n.nspname as k1, c.relname as k2, '' as k3, format('%I.%I', n.nspname, c.relname) as object,
-			'' as attribute, c.relowner as owner, c.relacl as acl
-			from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p', 'v', 'm', 'f')`,
+		source:      relations + ` where c.relkind in ('r', 'p', 'v', 'm', 'f')`,
 	}
 	columnClass = &class{
 		name: "column", keyword: "table", parts: 3, example: "column:finance.invoices.amount#select",
@@ -47,9 +47,7 @@ var (
 		description: "A right on a sequence.",
 		privileges:  []string{"usage", "select", "update"},
 		catalog:     "pg_class",
-		source: `select c.oid as id, n.nspname as k1, c.relname as k2, '' as k3, format('%I.%I', n.nspname, c.relname) as object,
-			'' as attribute, c.relowner as owner, c.relacl as acl
-			from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'S'`,
+		source:      relations + ` where c.relkind = 'S'`,
 	}
 	functionClass = &class{
 		name: "function", initial: "f", keyword: "routine", parts: 3, example: "function:finance.total(integer, text)#execute",
@@ -146,6 +144,14 @@ var (
 	}
 )
 
+// relations selects tables and sequences, and all else that is in pg_class.
+const relations = `select c.oid as id, n.nspname as k1, c.relname as k2, '' as k3, format('%I.%I', n.nspname, c.relname) as object,
+	'' as attribute, c.relowner as owner, c.relacl as acl, case c.relkind when 'S' then 'sequence' else 'table' end as kind
+	from pg_class c join pg_namespace n on n.oid = c.relnamespace`
+
+// relationClass is tableClass and sequenceClass in one query.
+var relationClass = &class{catalog: "pg_class", source: relations + ` where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')`}
+
 const defaultKind = `case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
 	when 'L' then 'large objects' when 'T' then 'types' when 'n' then 'schemas' else d.defaclobjtype::text end`
 
@@ -156,6 +162,12 @@ func classes() []*class {
 		databaseClass, schemaClass, tableClass, columnClass, sequenceClass, functionClass, typeClass, languageClass,
 		wrapperClass, serverClass, tablespaceClass, largeObjectClass, parameterClass, defaultClass,
 	}
+}
+
+// catalogs is classes with one for each catalog: what one account holds, or a few objects, are looked up catalog by catalog.
+func catalogs() []*class {
+	all := slices.DeleteFunc(classes(), func(c *class) bool { return c == tableClass || c == sequenceClass })
+	return append(all, relationClass)
 }
 
 func classNamed(name string) (*class, bool) {

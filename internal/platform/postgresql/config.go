@@ -114,6 +114,7 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	config.ConnConfig.Password = cfg.Password.Reveal()
 	config.ConnConfig.ConnectTimeout = timeout
 	config.ConnConfig.BuildFrontend = boundedFrontend
+	config.ConnConfig.OnNotice = keepNotice
 	requireTLS12(config.ConnConfig.TLSConfig)
 	for _, other := range config.ConnConfig.Fallbacks {
 		requireTLS12(other.TLSConfig)

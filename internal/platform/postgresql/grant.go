@@ -7,14 +7,15 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
-// Grant implements driver.Driver: one transaction, all or nothing. PostgreSQL answers a GRANT that it may not make
-// with a warning only, so what was granted is read back before the transaction ends. However many rights there are, the
-// other writers wait for three round trips.
+// Grant implements driver.Driver: one transaction, all or nothing. PostgreSQL answers a GRANT that we may not make with a
+// warning only; what was granted is then read back before the transaction ends. However many rights there are, the other
+// writers wait for three round trips.
 func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	w, err := sortOut(entitlements)
 	if err != nil {
@@ -40,12 +41,12 @@ func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Enti
 		roles.queue(queries, f, which)
 		before.queue(queries)
 	}
-	return c.writeAfter(ctx, look, func(tx pgx.Tx) error {
+	return c.writeAfter(ctx, look, func(conn *pgxpool.Conn) error {
 		a, err := roles.one(ref, which)
 		if err != nil {
 			return err
 		}
-		due, err := c.dueRights(ctx, tx, a, before)
+		due, err := c.dueRights(ctx, conn, a, before)
 		if err != nil {
 			return err
 		}
@@ -53,10 +54,11 @@ func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Enti
 		if err != nil {
 			return err
 		}
-		if err := grantAll(ctx, tx, a, due, slices.Concat(memberships, attributeStatements(a, w.attributes, true))); err != nil {
-			return err
+		err = grantAll(ctx, conn, a, due, slices.Concat(memberships, attributeStatements(a, w.attributes, true)))
+		if warned := warnedOfGrant(conn); err == nil && (warned || slices.ContainsFunc(due, statement.mute)) {
+			err = granted(ctx, conn, w, f, a)
 		}
-		return granted(ctx, tx, w, f, a)
+		return err
 	})
 }
 
@@ -79,7 +81,8 @@ type holdings struct {
 	facts   facts
 	oid     uint32
 	objects map[objectID]*object
-	members []membershipRow
+	// known are those of the wish's roles that exist.
+	known []string
 }
 
 func newHoldings(w wish, f facts, oid uint32) *holdings {
@@ -90,12 +93,19 @@ func newHoldings(w wish, f facts, oid uint32) *holdings {
 func (h *holdings) queue(queries *pgx.Batch) {
 	queueObjects(queries, h.facts, h.wish.rights, []uint32{h.oid}, h.objects)
 	if len(h.wish.members) > 0 {
-		queueMemberships(queries, h.wish.members, []uint32{h.oid}, &h.members)
+		names := make([]string, len(h.wish.members))
+		for i, m := range h.wish.members {
+			names[i] = m.role
+		}
+		queries.Queue(rolesThereQuery, names).Query(func(rows pgx.Rows) (err error) {
+			h.known, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		})
 	}
 }
 
 // dueRights lists the statements for rights that the account's own role does not hold.
-func (c *client) dueRights(ctx context.Context, tx pgx.Tx, a account, before *holdings) (statements, error) {
+func (c *client) dueRights(ctx context.Context, tx querier, a account, before *holdings) (statements, error) {
 	var due statements
 	for _, r := range before.wish.rights {
 		o := before.objects[objectID{r.class, r.key}]
@@ -113,7 +123,7 @@ func (c *client) dueRights(ctx context.Context, tx pgx.Tx, a account, before *ho
 }
 
 // grantAll carries out what is due and, after it, other statements, in one round trip.
-func grantAll(ctx context.Context, tx pgx.Tx, a account, due statements, others []string) error {
+func grantAll(ctx context.Context, tx querier, a account, due statements, others []string) error {
 	var all, objects []string
 	for _, s := range due {
 		all = append(all, s.class.grantStatement(s.object, s.privileges(), ident(a.name), s.option))
@@ -127,26 +137,25 @@ func grantAll(ctx context.Context, tx pgx.Tx, a account, due statements, others 
 	return err
 }
 
-// granted reads back whether the account's own role holds what is wished.
-func granted(ctx context.Context, tx pgx.Tx, w wish, f facts, a account) error {
-	if len(w.rights) == 0 && len(w.members) == 0 {
-		return nil
-	}
-	after := newHoldings(w, f, a.oid)
+// mute reports whether the server may leave out a part of a GRANT without a word: it takes one of every privilege that there is
+// on a column for GRANT ALL.
+func (s statement) mute() bool {
+	return s.class == columnClass && len(s.names) >= len(columnClass.privileges)
+}
+
+// granted reads back whether the account's own role holds the rights that are wished. A membership that we may not give is an
+// error of the GRANT.
+func granted(ctx context.Context, tx querier, w wish, f facts, a account) error {
+	objects := map[objectID]*object{}
 	queries := &pgx.Batch{}
-	after.queue(queries)
+	queueObjects(queries, f, w.rights, []uint32{a.oid}, objects)
 	if err := tx.SendBatch(ctx, queries).Close(); err != nil {
 		return err
 	}
 	for _, r := range w.rights {
-		if o := after.objects[objectID{r.class, r.key}]; o == nil || !o.holds([]role{a.role}, r) {
+		if o := objects[objectID{r.class, r.key}]; o == nil || !o.holds([]role{a.role}, r) {
 			return driver.Errorf(driver.PermissionDenied, "%q: the server accepts the GRANT and does nothing: "+
 				"our admin role may not grant it; make it a member of the object's owner", r.entitlement())
-		}
-	}
-	for _, m := range w.members {
-		if !m.held(after.members, a.oid) {
-			return driver.Errorf(driver.PermissionDenied, "%q: the server accepts the GRANT and does nothing", m.entitlement())
 		}
 	}
 	return nil
@@ -199,57 +208,24 @@ func (all *statements) add(s statement, privilege string) {
 	}
 }
 
-// membershipRow is a row of pg_auth_members, or a role that none of the roles asked for is a member of (member 0).
-type membershipRow struct {
-	role    string
-	member  uint32
-	admin   bool
-	grantor string
-}
+// in reports whether a row gives the membership.
+func (m membership) in(row membershipRow) bool { return row.Role == m.role && (row.Admin || !m.admin) }
 
-// membershipRows lists the memberships of roles in the roles that are named. Names that do not exist are missing.
-func membershipRows(ctx context.Context, tx pgx.Tx, names []membership, of []role) (found []membershipRow, err error) {
-	queries := &pgx.Batch{}
-	queueMemberships(queries, names, oidsOf(of), &found)
-	return found, tx.SendBatch(ctx, queries).Close()
-}
-
-// queueMemberships puts the query of membershipRows into a batch, whose Close fills found.
-func queueMemberships(queries *pgx.Batch, names []membership, of []uint32, found *[]membershipRow) {
-	wanted := make([]string, len(names))
-	for i, m := range names {
-		wanted[i] = m.role
-	}
-	queries.Queue(`select r.rolname, coalesce(m.member, 0), coalesce(m.admin_option, false),
-			coalesce(pg_get_userbyid(m.grantor)::text, '')
-		from pg_roles r left join pg_auth_members m on m.roleid = r.oid and m.member = any($2::oid[])
-		where r.rolname = any($1::text[])`, wanted, of).Query(func(rows pgx.Rows) (err error) {
-		*found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m membershipRow, err error) {
-			return m, row.Scan(&m.role, &m.member, &m.admin, &m.grantor)
-		})
-		return err
-	})
-}
-
-// held reports whether rows contain a membership of the role with the oid.
-func (m membership) held(rows []membershipRow, oid uint32) bool {
-	return slices.ContainsFunc(rows, func(row membershipRow) bool {
-		return row.role == m.role && row.member == oid && (row.admin || !m.admin)
-	})
-}
+// heldBy reports whether the role has the membership.
+func (m membership) heldBy(r role) bool { return slices.ContainsFunc(r.members, m.in) }
 
 // dueMemberships lists the statements for memberships that the account does not have.
 func (h *holdings) dueMemberships(a account) ([]string, error) {
 	var due []string
 	for _, m := range h.wish.members {
-		if !slices.ContainsFunc(h.members, func(row membershipRow) bool { return row.role == m.role }) {
+		if !slices.Contains(h.known, m.role) {
 			return nil, driver.Errorf(driver.Invalid, "%q: there is no role %q", m.entitlement(), m.role)
 		}
 		plain := membership{role: m.role}
-		if m.admin && !plain.held(h.members, a.oid) && !slices.Contains(h.wish.members, plain) {
+		if m.admin && !plain.heldBy(a.role) && !slices.Contains(h.wish.members, plain) {
 			return nil, driver.Errorf(driver.Invalid, "%q includes %q: declare both", m.entitlement(), plain.entitlement())
 		}
-		if m.held(h.members, a.oid) {
+		if m.heldBy(a.role) {
 			continue
 		}
 		grant := "grant " + ident(m.role) + " to " + ident(a.name)

@@ -66,7 +66,7 @@ func stillObserved(ctx context.Context, tx pgx.Tx, a account, observed []nhi.Ent
 		return nil, nil
 	}
 	held := map[uint32][]nhi.Entitlement{}
-	rows, err := tx.Query(ctx, observedQuery, a.oid, "")
+	rows, err := tx.Query(ctx, observedQuery, a.oid)
 	if err != nil {
 		return nil, err
 	}

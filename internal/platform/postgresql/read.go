@@ -3,6 +3,7 @@ package postgresql
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,22 +25,40 @@ var errIncomplete = errors.New("the server does not list the role that we are lo
 // facts are what the server is and what we may see; they decide the text of queries.
 type facts struct {
 	version   int  // server_version_num
-	passwords bool // whether we may see which roles have a password
+	passwords bool // whether we may read pg_authid, which says of roles whether they have a password
 }
 
 // role is a row of rolesQuery.
 type role struct {
 	oid         uint32
 	name        string
-	account     uint32 // its own oid, or that of the account whose credential it is
 	canLogin    bool
 	attributes  []bool // as attributes() orders them
 	connLimit   int
 	validUntil  time.Time
 	comment     string
 	hasPassword bool
-	// depends is what dependsOn lists, if it was asked for.
-	depends []string
+	members     []membershipRow
+	// depends holds objects by what dependent calls them, if it was asked for.
+	depends map[string][]uint32
+}
+
+// membershipRow is what a role has as a member of another one. From version 16 on there may be several, of different grantors.
+type membershipRow struct {
+	OID     uint32 `json:"oid"`
+	Role    string `json:"role"`
+	Admin   bool   `json:"admin"`
+	Grantor string `json:"grantor"`
+}
+
+// account is the role's own oid, or that of the account whose credential it is, as withLogins says.
+func (r role) account() uint32 {
+	for _, m := range r.members {
+		if strings.HasPrefix(r.comment, fmt.Sprintf("%s%d:", loginMark, m.OID)) {
+			return m.OID
+		}
+	}
+	return r.oid
 }
 
 // account is a role with the credential roles that belong to it.
@@ -74,13 +93,13 @@ func (c *client) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, err
 	if err != nil {
 		return nhi.Account{}, err
 	}
-	roles := rolesFound{dependencies: true}
+	var roles rolesFound
 	held := map[uint32][]nhi.Entitlement{}
 	who := func(queries *pgx.Batch) { roles.queue(queries, f, which) }
 	what := func(queries *pgx.Batch) {
 		for _, a := range roles.accounts(which) {
 			if a.oid < firstFreeOID {
-				queueEntitlements(queries, f, which, held)
+				queueEntitlements(queries, f, a.oid, held)
 			} else {
 				queueHeldBy(queries, f, a, held)
 			}
@@ -180,17 +199,19 @@ func (c *client) accounts(ctx context.Context, tx pgx.Tx, which selector) ([]acc
 	return roles.accounts(which), nil
 }
 
-// rolesFound is what rolesQuery answers.
+// rolesFound is what rolesQuery or rolesOfQuery answers.
 type rolesFound struct {
-	// dependencies asks for role.depends, too.
-	dependencies bool
-	roles        []role
-	own          uint32 // the role that we logged in as
+	roles []role
+	own   uint32 // the role that we logged in as
 }
 
 // queue puts the query into a batch, whose Close fills r.
 func (r *rolesFound) queue(queries *pgx.Batch, f facts, which selector) {
-	queries.Queue(rolesQuery(f.passwords, r.dependencies), which.oid, which.name).Query(func(rows pgx.Rows) error {
+	query, args := rolesQuery(f), []any{}
+	if which != (selector{}) {
+		query, args = rolesOfQuery(f), []any{which.oid, which.name}
+	}
+	queries.Queue(query, args...).Query(func(rows pgx.Rows) error {
 		var err error
 		r.roles, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (role, error) {
 			found, self, err := scanRole(row)
@@ -209,7 +230,7 @@ func (r *rolesFound) queue(queries *pgx.Batch, f facts, which selector) {
 // accounts puts the roles together, sorted by name.
 func (r *rolesFound) accounts(which selector) []account {
 	wanted := func(x role) bool {
-		return which == selector{} || x.account == which.oid || x.account == x.oid && x.name == which.name
+		return which == selector{} || x.account() == which.oid || x.account() == x.oid && x.name == which.name
 	}
 	return group(r.roles, r.own, wanted)
 }
@@ -224,13 +245,13 @@ func group(roles []role, own uint32, wanted func(role) bool) []account {
 	var found []account
 	at := map[uint32]int{}
 	for _, r := range roles {
-		if r.account == r.oid && wanted(r) && !strings.HasPrefix(r.name, "pg_") {
+		if r.account() == r.oid && wanted(r) && !strings.HasPrefix(r.name, "pg_") {
 			at[r.oid] = len(found)
 			found = append(found, account{role: r, self: r.oid == own})
 		}
 	}
 	for _, r := range roles {
-		if i, ok := at[r.account]; ok && r.account != r.oid {
+		if i, ok := at[r.account()]; ok && r.account() != r.oid {
 			found[i].logins = append(found[i].logins, r)
 		}
 	}
@@ -241,13 +262,31 @@ func group(roles []role, own uint32, wanted func(role) bool) []account {
 func scanRole(row pgx.CollectableRow) (r role, self bool, err error) {
 	var until *time.Time
 	var password *bool
-	err = row.Scan(&r.oid, &r.name, &r.account, &r.canLogin, &r.attributes, &r.connLimit, &until, &r.comment, &password,
-		&self, &r.depends)
+	var depends []string
+	err = row.Scan(&r.oid, &r.name, &r.canLogin, &r.attributes, &r.connLimit, &until, &r.comment, &password, &self,
+		&r.members, &depends)
+	if err == nil {
+		r.depends, err = parseDepends(depends)
+	}
 	if until != nil {
 		r.validUntil = until.UTC()
 	}
 	r.hasPassword = password != nil && *password
 	return r, self, err
+}
+
+// parseDepends reads dependencies, each of which is what dependent says, and an oid.
+func parseDepends(texts []string) (map[string][]uint32, error) {
+	found := map[string][]uint32{}
+	for _, text := range texts {
+		catalog, id, _ := strings.Cut(text, " ")
+		oid, err := strconv.ParseUint(id, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		found[catalog] = append(found[catalog], uint32(oid))
+	}
+	return found, nil
 }
 
 // entitlements lists what the account with the oid holds, or what each account holds if oid is 0.
@@ -258,34 +297,34 @@ func (c *client) entitlements(ctx context.Context, tx pgx.Tx, oid uint32) (map[u
 	}
 	held := map[uint32][]nhi.Entitlement{}
 	queries := &pgx.Batch{}
-	queueEntitlements(queries, f, selector{oid: oid}, held)
+	queueEntitlements(queries, f, oid, held)
 	return held, tx.SendBatch(ctx, queries).Close()
 }
 
-// queueEntitlements puts the queries for what accounts hold into a batch, whose Close fills held.
-func queueEntitlements(queries *pgx.Batch, f facts, which selector, held map[uint32][]nhi.Entitlement) {
-	queries.Queue(entitlementsQuery(f.version), which.oid, which.name).Query(func(rows pgx.Rows) error { return addListed(rows, held) })
-	queries.Queue(observedQuery, which.oid, which.name).Query(func(rows pgx.Rows) error { return addObserved(rows, held) })
+// queueEntitlements puts the queries of entitlements into a batch, whose Close fills held.
+func queueEntitlements(queries *pgx.Batch, f facts, oid uint32, held map[uint32][]nhi.Entitlement) {
+	queries.Queue(entitlementsQuery(f.version), oid).Query(func(rows pgx.Rows) error { return addListed(rows, held) })
+	queries.Queue(observedQuery, oid).Query(func(rows pgx.Rows) error { return addObserved(rows, held) })
 }
 
 // queueHeldBy is queueEntitlements for one account, whose roles were read with what depends on them.
 func queueHeldBy(queries *pgx.Batch, f facts, a account, held map[uint32][]nhi.Entitlement) {
-	list := func(query string) {
-		queries.Queue(query, oidsOf(a.roles()), a.oid).Query(func(rows pgx.Rows) error { return addListed(rows, held) })
-	}
-	list(withRolesOf + membershipsHeld)
-	for _, c := range classes() {
-		if c.since <= f.version && a.dependsOn(c.catalog) {
-			list(c.heldByQuery())
+	roles := oidsOf(a.roles())
+	for _, c := range catalogs() {
+		if objects := a.dependent(c.catalog); len(objects) > 0 && c.since <= f.version {
+			queries.Queue(c.heldByQuery(), a.oid, objects, roles).Query(func(rows pgx.Rows) error { return addListed(rows, held) })
 		}
 	}
-	if a.dependsOn(dependsObserved) {
-		queries.Queue(withRolesOf+observed, oidsOf(a.roles()), a.oid).Query(func(rows pgx.Rows) error { return addObserved(rows, held) })
+	if len(a.dependent(dependsObserved)) > 0 {
+		queries.Queue(observedByQuery, roles, a.oid).Query(func(rows pgx.Rows) error { return addObserved(rows, held) })
 	}
 }
 
-func (a account) dependsOn(what string) bool {
-	return slices.ContainsFunc(a.roles(), func(r role) bool { return slices.Contains(r.depends, what) })
+func (a account) dependent(what string) (objects []uint32) {
+	for _, r := range a.roles() {
+		objects = append(objects, r.depends[what]...)
+	}
+	return objects
 }
 
 // addListed adds the rows of entitlementsQuery.
@@ -317,16 +356,8 @@ func addObserved(rows pgx.Rows, held map[uint32][]nhi.Entitlement) error {
 	return err
 }
 
-// listed spells one row of entitlementsQuery: the right, and beside it the right to pass it on.
+// listed spells one row of entitlementsQuery: the right, and beside it the permission to pass it on.
 func listed(kind string, k key, privilege string, option bool) []nhi.Entitlement {
-	if kind == typeRole {
-		name := joinTarget(k[:1])
-		found := []nhi.Entitlement{{Type: typeRole, Target: name}}
-		if option {
-			found = append(found, nhi.Entitlement{Type: typeRoleAdmin, Target: name})
-		}
-		return found
-	}
 	c, ok := classNamed(kind)
 	if !ok {
 		return nil
@@ -336,6 +367,15 @@ func listed(kind string, k key, privilege string, option bool) []nhi.Entitlement
 	if option {
 		r.option = true
 		found = append(found, r.entitlement())
+	}
+	return found
+}
+
+// entitlements spells the membership, and beside it the permission to pass it on.
+func (m membershipRow) entitlements() []nhi.Entitlement {
+	found := []nhi.Entitlement{membership{role: m.Role}.entitlement()}
+	if m.Admin {
+		found = append(found, membership{role: m.Role, admin: true}.entitlement())
 	}
 	return found
 }
@@ -354,6 +394,11 @@ func (a account) whole(held []nhi.Entitlement) nhi.Account {
 		for i, set := range r.attributes {
 			if set {
 				held = append(held, nhi.Entitlement{Type: typeAttribute, Target: attributes()[i]})
+			}
+		}
+		for _, m := range r.members {
+			if m.OID != a.oid {
+				held = append(held, m.entitlements()...)
 			}
 		}
 	}
@@ -386,7 +431,7 @@ func (c *client) facts(ctx context.Context, tx pgx.Tx) (facts, error) {
 	}
 	var f facts
 	err := tx.QueryRow(ctx, `select current_setting('server_version_num')::int,
-		has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'select')`).Scan(&f.version, &f.passwords)
+		has_table_privilege('pg_catalog.pg_authid', 'select')`).Scan(&f.version, &f.passwords)
 	if err != nil {
 		return facts{}, err
 	}

@@ -171,45 +171,41 @@ func (c *client) revokeMemberships(ctx context.Context, tx pgx.Tx, a account, me
 	if err != nil {
 		return err
 	}
-	rows, err := membershipRows(ctx, tx, members, a.roles())
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		i := slices.IndexFunc(a.roles(), func(r role) bool { return r.oid == row.member })
-		if i < 0 || row.role == a.name { // A credential role stays a member of its account.
-			continue
-		}
-		whole, admin := membership{role: row.role}, membership{role: row.role, admin: true}
-		what := ""
-		switch {
-		case slices.Contains(members, whole):
-		case slices.Contains(members, admin) && row.admin:
-			what = "admin option for "
-		default:
-			continue
-		}
-		revoke := "revoke " + what + ident(row.role) + " from " + ident(a.roles()[i].name)
-		if f.version >= 160000 { // Earlier versions keep one membership, whoever granted it.
-			revoke += " granted by " + ident(row.grantor)
-		}
-		if err := run(ctx, tx, revoke); err != nil {
-			return err
+	for _, r := range a.roles() {
+		for _, row := range r.members {
+			what := ""
+			switch {
+			case row.OID == a.oid: // A credential role stays a member of its account.
+				continue
+			case slices.Contains(members, membership{role: row.Role}):
+			case slices.ContainsFunc(members, func(m membership) bool { return m.in(row) }):
+				what = "admin option for "
+			default:
+				continue
+			}
+			revoke := "revoke " + what + ident(row.Role) + " from " + ident(r.name)
+			if f.version >= 160000 { // Earlier versions keep one membership, whoever granted it.
+				revoke += " granted by " + ident(row.Grantor)
+			}
+			if err := run(ctx, tx, revoke); err != nil {
+				return err
+			}
 		}
 	}
-	return checkMembershipsGone(ctx, tx, a, members)
+	return c.checkMembershipsGone(ctx, tx, a.ref(), members)
 }
 
-func checkMembershipsGone(ctx context.Context, tx pgx.Tx, a account, members []membership) error {
-	rows, err := membershipRows(ctx, tx, members, a.roles())
+func (c *client) checkMembershipsGone(ctx context.Context, tx pgx.Tx, ref nhi.Ref, members []membership) error {
+	a, err := c.find(ctx, tx, ref)
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
-		for _, m := range members {
-			if row.member != 0 && row.role != a.name && m.role == row.role && m.held([]membershipRow{row}, row.member) {
+	for _, r := range a.roles() {
+		for _, row := range r.members {
+			i := slices.IndexFunc(members, func(m membership) bool { return m.in(row) })
+			if i >= 0 && row.OID != a.oid {
 				return driver.Errorf(driver.PermissionDenied, "%q was granted by role %q and is still there after REVOKE",
-					m.entitlement(), row.grantor)
+					members[i].entitlement(), row.Grantor)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -27,14 +28,23 @@ const (
 	// The server ends a session that is in such a transaction and says nothing: the network to a run that it takes away in
 	// the middle would otherwise keep all other writers waiting until TCP gives up, which takes hours. We never think that
 	// long between two statements.
-	beginUnlocked = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
-		` set local idle_in_transaction_session_timeout = '10s'; ` + planOnce
-	beginWrite = beginUnlocked + "; " + lockWriters
+	//
+	// Warnings are asked for because of warnedOfGrant.
+	beginWrite = `begin isolation level read committed; set local search_path = pg_catalog, pg_temp;` +
+		` set local idle_in_transaction_session_timeout = '10s'; set local client_min_messages = warning; ` +
+		planOnce + "; " + lockWriters
 )
 
 // beginner is a pool or a connection.
 type beginner interface {
 	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
+}
+
+// querier is a transaction, or the connection that it is on.
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	SendBatch(ctx context.Context, queries *pgx.Batch) pgx.BatchResults
 }
 
 // read runs work in one snapshot.
@@ -47,10 +57,7 @@ func (c *client) read(ctx context.Context, work func(pgx.Tx) error) error {
 func (c *client) readTwice(ctx context.Context, first, second func(*pgx.Batch)) error {
 	// A connection that is still in a transaction when it is released is closed, which rolls back.
 	return c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		queries := &pgx.Batch{}
-		for statement := range strings.SplitSeq(beginRead, "; ") {
-			queries.Queue(statement)
-		}
+		queries := batchOf(beginRead)
 		first(queries)
 		if err := conn.SendBatch(ctx, queries).Close(); err != nil {
 			return err
@@ -60,6 +67,15 @@ func (c *client) readTwice(ctx context.Context, first, second func(*pgx.Batch)) 
 		queries.Queue("commit")
 		return conn.SendBatch(ctx, queries).Close()
 	})
+}
+
+// batchOf puts the statements that begin a transaction into a batch.
+func batchOf(statements string) *pgx.Batch {
+	queries := &pgx.Batch{}
+	for statement := range strings.SplitSeq(statements, "; ") {
+		queries.Queue(statement)
+	}
+	return queries
 }
 
 // write runs work in one transaction, alone among the writers of this product.
@@ -73,15 +89,23 @@ func writeIn(ctx context.Context, db beginner, work func(pgx.Tx) error) error {
 
 // writeAfter is write for work that has to look first: what look queues is sent together with the lock, in one round trip,
 // because the next writer waits for as long as this one has the lock.
-func (c *client) writeAfter(ctx context.Context, look func(*pgx.Batch), work func(pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{BeginQuery: beginUnlocked}, func(tx pgx.Tx) error {
-		queries := &pgx.Batch{}
-		queries.Queue(lockWriters)
+func (c *client) writeAfter(ctx context.Context, look func(*pgx.Batch), work func(*pgxpool.Conn) error) error {
+	return c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		queries := batchOf(beginWrite)
 		look(queries)
-		if err := tx.SendBatch(ctx, queries).Close(); err != nil {
+		err := conn.SendBatch(ctx, queries).Close()
+		if err == nil {
+			err = work(conn)
+		}
+		if err != nil {
+			_, _ = conn.Exec(ctx, "rollback") // If that fails, too, the connection is closed when it is released.
 			return err
 		}
-		return work(tx)
+		done, err := conn.Exec(ctx, "commit")
+		if err == nil && done.String() != "COMMIT" {
+			err = pgx.ErrTxCommitRollback
+		}
+		return err
 	})
 }
 
@@ -107,7 +131,7 @@ func (c *client) script(ctx context.Context, statements ...string) (text string,
 
 // run executes statements that cannot have parameters. Whatever is not constant in them went through ident or literal,
 // or came quoted from the server. All go in one message, and the first that fails ends them.
-func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
+func run(ctx context.Context, tx querier, statements ...string) error {
 	if len(statements) == 0 {
 		return nil
 	}

@@ -128,35 +128,41 @@ func (c *client) objects(ctx context.Context, tx pgx.Tx, rights []right, roles [
 	return found, tx.SendBatch(ctx, queries).Close()
 }
 
-// queueObjects puts one query for each class of rights into a batch, whose Close fills found.
+// queueObjects puts one query for each catalog into a batch, whose Close fills found.
 func queueObjects(queries *pgx.Batch, f facts, rights []right, roles []uint32, found map[objectID]*object) {
-	for _, class := range classes() {
-		var keys []key
+	for _, c := range catalogs() {
+		var parts [3][]string
 		for _, r := range rights {
-			if r.class == class && class.since <= f.version && !slices.Contains(keys, r.key) {
-				keys = append(keys, r.key)
+			if r.class.catalog != c.catalog || c.since > f.version {
+				continue
+			}
+			for i, part := range r.key {
+				if !slices.Contains(parts[i], part) {
+					parts[i] = append(parts[i], part)
+				}
 			}
 		}
-		if len(keys) > 0 {
-			class.queueLookUp(queries, keys, roles, found)
+		if len(parts[0]) > 0 {
+			c.queueLookUp(queries, roles, parts, found)
 		}
 	}
 }
 
-func (c *class) queueLookUp(queries *pgx.Batch, keys []key, roles []uint32, found map[objectID]*object) {
-	columns := [3][]string{}
-	for _, k := range keys {
-		for i := range columns {
-			columns[i] = append(columns[i], k[i])
-		}
-	}
-	queries.Queue(c.objectsQuery(), columns[0], columns[1], columns[2], roles).Query(func(rows pgx.Rows) error {
-		var n int
+func (c *class) queueLookUp(queries *pgx.Batch, roles []uint32, parts [3][]string, found map[objectID]*object) {
+	queries.Queue(c.objectsQuery(), roles, parts[0], parts[1], parts[2]).Query(func(rows pgx.Rows) error {
+		var kind string
+		var k key
 		var o object
 		var h holding
-		fields := []any{&n, &o.sql, &o.attribute, &o.owner, &h.grantee, &h.privilege, &h.option, &h.grantor, &h.ours}
+		fields := []any{
+			&kind, &k[0], &k[1], &k[2], &o.sql, &o.attribute, &o.owner, &h.grantee, &h.privilege, &h.option, &h.grantor, &h.ours,
+		}
 		_, err := pgx.ForEachRow(rows, fields, func() error {
-			id := objectID{c, keys[n-1]}
+			class, known := classNamed(kind)
+			if !known {
+				return fmt.Errorf("the server answers with an object of the kind %q", kind)
+			}
+			id := objectID{class, k}
 			if found[id] == nil {
 				found[id] = &object{sql: o.sql, attribute: o.attribute, owner: o.owner}
 			}
@@ -170,7 +176,7 @@ func (c *class) queueLookUp(queries *pgx.Batch, keys []key, roles []uint32, foun
 }
 
 // missing says that the object of a right does not exist, and what is there instead as far as that helps.
-func (c *client) missing(ctx context.Context, tx pgx.Tx, r right) error {
+func (c *client) missing(ctx context.Context, tx querier, r right) error {
 	hint := ""
 	if r.class == functionClass {
 		rows, err := tx.Query(ctx, `select oidvectortypes(p.proargtypes) from pg_proc p join pg_namespace n
