@@ -1,7 +1,9 @@
 package scim
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -47,4 +49,29 @@ func (d *Driver) Classify(err error) driver.Verdict {
 
 func (d *Driver) isNotFound(err error) bool {
 	return err != nil && d.Classify(err).Code == driver.NotFound
+}
+
+// recode keeps what is not found beside the account from being read as "the account is not found": such an error gets the
+// code instead, all others keep theirs.
+func (d *Driver) recode(code driver.Code, err error) error {
+	if err == nil {
+		return nil
+	}
+	verdict := d.Classify(err)
+	if verdict.Code == driver.NotFound {
+		verdict.Code = code
+	}
+	return &driver.Error{Verdict: verdict, Err: err}
+}
+
+// believed returns err, which is about one resource, unless the service answers 404 for the whole collection, too: then
+// it does not have that, or does not show it to this client, and nothing is known of the resource.
+func (d *Driver) believed(ctx context.Context, collection string, err error) error {
+	if !d.isNotFound(err) {
+		return err
+	}
+	if whole := d.peek(ctx, collection); whole != nil {
+		return d.recode(driver.Unknown, fmt.Errorf("%s cannot be read, so nothing in it is taken for absent: %w", collection, whole))
+	}
+	return err
 }

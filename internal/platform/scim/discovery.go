@@ -93,7 +93,7 @@ func (d *Driver) sapFeatures(ctx context.Context) (features, error) {
 		} `json:"Resources"`
 	}
 	if _, err := d.call(ctx, rest.Request{Method: http.MethodGet, Path: schemasPath}, &list); err != nil {
-		return features{}, err
+		return features{}, d.recode(driver.Unknown, err)
 	}
 	core := false
 	for _, schema := range list.Resources {

@@ -43,6 +43,16 @@ func newWorld(t *testing.T, options scimfake.Options) *world {
 	}
 }
 
+// another returns a driver that has seen nothing of the service yet.
+func (w *world) another() *scim.Driver {
+	w.Helper()
+	dialect := scim.Standard
+	if w.admin.sap {
+		dialect = scim.SAPCloudIdentity
+	}
+	return open(w.T, scim.Config{URL: w.url + "/scim", Dialect: dialect, Auth: scim.Auth{Bearer: secret.New("token-of-the-world")}})
+}
+
 var testMark = nhi.Mark{Stack: "payments", Identity: "agent"}
 
 func (w *world) create(name string) nhi.Ref {
@@ -186,7 +196,7 @@ func TestLargeGroup(t *testing.T) {
 			ids = append(ids, w.admin.addUser(fmt.Sprintf("user-%d", i)))
 		}
 		id := w.admin.addGroup("Everybody", ids...)
-		second := open(t, scim.Config{URL: w.url + "/scim", Auth: scim.Auth{Bearer: secret.New("token-of-the-world")}})
+		second := w.another()
 		refs := make([]nhi.Ref, 20)
 		for i := range refs {
 			refs[i] = w.create(fmt.Sprintf("agent-%d", i))

@@ -108,11 +108,11 @@ func attribute(typeName string) string {
 	return "entitlements"
 }
 
-// leave takes a user out of groups. A group that is gone has no members.
+// leave takes a user out of groups. A group that is gone has no members, if the service shows this client groups at all.
 func (d *Driver) leave(ctx context.Context, id string, groups []groupRef) error {
 	for _, g := range groups {
 		err := d.modify(ctx, resourcePath(groupsPath, g.Value), []edit{{kind: removeEntry, attr: "members", entry: id}})
-		if err != nil && !d.isNotFound(err) {
+		if err = d.believed(ctx, groupsPath, err); err != nil && !d.isNotFound(err) {
 			return d.groupError("removing the user from", g.Display, err)
 		}
 	}
@@ -121,11 +121,7 @@ func (d *Driver) leave(ctx context.Context, id string, groups []groupRef) error 
 
 // groupError keeps "the group is not found" from being read as "the account is not found".
 func (d *Driver) groupError(doing, name string, err error) error {
-	verdict := d.Classify(err)
-	if verdict.Code == driver.NotFound {
-		verdict.Code = driver.Conflict
-	}
-	return &driver.Error{Verdict: verdict, Err: fmt.Errorf("%s group %q: %w", doing, name, err)}
+	return d.recode(driver.Conflict, fmt.Errorf("%s group %q: %w", doing, name, err))
 }
 
 // findGroup returns the one group that an entitlement names.

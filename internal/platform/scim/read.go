@@ -2,6 +2,7 @@ package scim
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,14 +34,15 @@ func (d *Driver) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, err
 	return d.account(u, groups)
 }
 
-// find reads the User that ref means. NotFound is the service's own word: a 404 in SCIM's form to the read by id, or a
-// complete list without that name.
+// find reads the User that ref means. NotFound is the service's own word: a 404 in SCIM's form to the read by id from a
+// service that lists users, or a complete list without that name.
 func (d *Driver) find(ctx context.Context, ref nhi.Ref) (user, error) {
 	if _, err := d.discover(ctx); err != nil {
 		return user{}, err
 	}
 	if ref.ID != "" {
-		return d.getUser(ctx, ref.ID)
+		u, err := d.getUser(ctx, ref.ID)
+		return u, d.believed(ctx, usersPath, err)
 	}
 	var exact, folded []user
 	err := matching(ctx, d, usersPath, "userName", "eq", ref.Name, nil, func(users []user) error {
@@ -55,7 +57,7 @@ func (d *Driver) find(ctx context.Context, ref nhi.Ref) (user, error) {
 		return nil
 	})
 	if err != nil {
-		return user{}, err
+		return user{}, d.believed(ctx, usersPath, err)
 	}
 	found := exact
 	if len(found) == 0 {
@@ -173,7 +175,7 @@ func (d *Driver) eachGroup(ctx context.Context, read func(page func([]group) err
 		return nil
 	})
 	if err != nil {
-		return err
+		return d.recode(driver.Unknown, fmt.Errorf("the groups cannot be read: %w", err))
 	}
 	for _, g := range bare {
 		if !d.membersSeen.Load() {
