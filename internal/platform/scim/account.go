@@ -232,7 +232,8 @@ func (d *Driver) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 	if err != nil {
 		return err
 	}
-	if err := d.leave(ctx, u.ID, groups); err != nil {
+	// A service that cannot take one user out of a group does it when the user is deleted.
+	if err := d.leave(ctx, u.ID, groups); err != nil && d.Classify(err).Code != driver.Unsupported {
 		return err
 	}
 	_, err = d.call(ctx, rest.Request{Method: http.MethodDelete, Path: resourcePath(usersPath, u.ID)}, nil)

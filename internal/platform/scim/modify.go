@@ -3,12 +3,17 @@ package scim
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/rest"
 )
+
+// membersAttr is the attribute of a group with its members.
+const membersAttr = "members"
 
 // edit is one change of one attribute of a resource. It can be sent as PATCH, or applied to the whole resource.
 type edit struct {
@@ -59,7 +64,9 @@ func (e edit) patch() (operation, bool) {
 	case addEntry:
 		return operation{Op: "add", Path: e.path(), Value: []value{{e.entry}}}, true
 	case removeEntry:
-		return operation{Op: "remove", Path: e.path() + "[value eq " + quote(e.entry) + "]"}, isPlain(e.entry) && !e.exact
+		// Ids of members are the service's own, so only what would end the quotes or the brackets is left out.
+		safe := isPlain(e.entry) || e.attr == membersAttr && !strings.ContainsAny(e.entry, `"\[]`)
+		return operation{Op: "remove", Path: e.path() + "[value eq " + quote(e.entry) + "]"}, safe && !e.exact
 	default:
 		return operation{}, false
 	}
@@ -118,16 +125,19 @@ func (e edit) applyIn(doc document) error {
 		}
 	}
 	isEntry := func(entry document) bool { return entry.text("value") == e.entry }
-	switch {
-	case e.kind == addEntry && !slices.ContainsFunc(entries, isEntry):
+	if e.kind != setEmail && slices.ContainsFunc(entries, isEntry) == (e.kind == addEntry) {
+		return nil
+	}
+	switch e.kind {
+	case addEntry:
 		entry := document{}
 		if err := entry.put("value", e.entry); err != nil {
 			return err
 		}
 		entries = append(entries, entry)
-	case e.kind == removeEntry:
+	case removeEntry:
 		entries = slices.DeleteFunc(entries, isEntry)
-	case e.kind == setEmail:
+	case setEmail:
 		if err := replacePrimary(&entries, e.entry); err != nil {
 			return err
 		}
@@ -183,20 +193,19 @@ func (d *Driver) modify(ctx context.Context, path string, edits []edit) error {
 		}
 	}
 	if !f.patch || len(operations) < len(edits) {
-		return d.rewrite(ctx, f, path, edits)
+		return d.rewrite(ctx, f, path, edits, nil)
 	}
-	err = d.patch(ctx, path, operations, "")
+	refusal := d.patch(ctx, path, operations, "")
 	switch {
-	case isStatus(err, http.StatusMethodNotAllowed, http.StatusNotImplemented):
+	case isStatus(refusal, http.StatusMethodNotAllowed, http.StatusNotImplemented):
 		d.noPatch.Store(true)
-		f.patch = false
-	case slices.ContainsFunc(edits, func(e edit) bool { return e.kind == removeEntry }) &&
-		isScimType(err, "noTarget", "invalidPath", "invalidFilter"):
+		f.patch, refusal = false, nil
+	case slices.ContainsFunc(edits, func(e edit) bool { return e.kind == removeEntry }) && isStatus(refusal, http.StatusBadRequest):
 		// Some refuse the removal of what is not there, some do not know value filters in paths.
 	default:
-		return err
+		return refusal
 	}
-	return d.rewrite(ctx, f, path, edits)
+	return d.rewrite(ctx, f, path, edits, refusal)
 }
 
 func (d *Driver) patch(ctx context.Context, path string, operations []operation, version string) error {
@@ -207,8 +216,9 @@ func (d *Driver) patch(ctx context.Context, path string, operations []operation,
 	return err
 }
 
-// rewrite reads the resource, applies the changes, and sends the attributes that changed (PATCH) or all of it (PUT).
-func (d *Driver) rewrite(ctx context.Context, f features, path string, edits []edit) error {
+// rewrite reads the resource, applies the changes, and sends the attributes that changed (PATCH) or all of it (PUT), or
+// nothing if everything is as wanted. refusal is why the removal of an entry was refused, nil if it was not tried.
+func (d *Driver) rewrite(ctx context.Context, f features, path string, edits []edit, refusal error) error {
 	doc := document{}
 	response, err := d.call(ctx, rest.Request{Method: http.MethodGet, Path: path}, &doc)
 	if err != nil {
@@ -221,10 +231,18 @@ func (d *Driver) rewrite(ctx context.Context, f features, path string, edits []e
 	if f.etag {
 		version = versionOf(response, doc)
 	}
+	before := maps.Clone(doc)
 	for _, e := range edits {
 		if err := e.apply(doc); err != nil {
 			return err
 		}
+	}
+	members := slices.ContainsFunc(edits, func(e edit) bool { return e.attr == membersAttr })
+	switch {
+	case maps.EqualFunc(before, doc, slices.Equal[json.RawMessage]):
+		return d.unchanged(doc, members, refusal)
+	case members && f.patch && version == "":
+		return errNoSingleRemoval
 	}
 	if f.patch {
 		return d.patch(ctx, path, replacements(doc, edits), version)
@@ -234,6 +252,25 @@ func (d *Driver) rewrite(ctx context.Context, f features, path string, edits []e
 	delete(doc, doc.key("groups"))
 	_, err = d.call(ctx, rest.Request{Method: http.MethodPut, Path: path, Header: ifMatch(version), Body: doc}, nil)
 	return err
+}
+
+// errNoSingleRemoval stands for two ways that are not gone. The list of members is not replaced unconditionally: that would
+// throw out who joins at the same moment, and all that the service has left out of a long list. Nor is {"op": "remove",
+// "path": "members", "value": …} sent, which some document: by RFC 7644, section 3.5.2.2, it removes every member.
+var errNoSingleRemoval = driver.Errorf(driver.Unsupported, "the service cannot take one member out of a group by PATCH, and has no "+
+	"ETags, without which the other members would be at risk; nothing was changed: take the user out with the service's own tools")
+
+// unchanged returns nil where the resource is as wanted already. If the service refused the removal for another reason than
+// that there is nothing to remove, a group without members is one only if the service is known to show members.
+func (d *Driver) unchanged(doc document, members bool, refusal error) error {
+	if refusal == nil || !members || isScimType(refusal, "noTarget") || d.groupsSeen.Load() || d.membersSeen.Load() {
+		return nil
+	}
+	var others []json.RawMessage
+	if json.Unmarshal(doc[doc.key(membersAttr)], &others) == nil && len(others) > 0 {
+		return nil
+	}
+	return driver.Errorf(driver.Unsupported, "the service does not show whether the user is in the group: %w", refusal)
 }
 
 // replacements sends the changed attributes of the core schema whole, and what is in extensions as it is.
