@@ -73,7 +73,8 @@ type Driver struct {
 	features rest.Shared[features]
 	// noPatch is set when a service that announces PATCH refuses the method.
 	noPatch atomic.Bool
-	// groupsSeen is set once a User came with the attribute groups: then a User without it has none.
+	// groupsSeen is set once a User came with groups: then a User without them has none. An empty attribute is no proof:
+	// some services send it and leave it empty for everybody.
 	groupsSeen atomic.Bool
 	// membersSeen is set once a list of groups came with members: then a group that a list shows without them is empty.
 	membersSeen atomic.Bool

@@ -169,7 +169,9 @@ func (d *Driver) eachGroup(ctx context.Context, read func(page func([]group) err
 				bare = append(bare, g)
 				continue
 			}
-			d.membersSeen.Store(true)
+			if len(*g.Members) > 0 {
+				d.membersSeen.Store(true)
+			}
 			visit(g)
 		}
 		return nil
@@ -207,12 +209,12 @@ func (d *Driver) getGroup(ctx context.Context, id string) (group, error) {
 // groupsOf returns the groups that the user is a direct member of, each with its name. bulk is nil unless many users
 // are read.
 //
-// A User without the attribute groups has none only if this service is known to send the attribute: it is
+// A User without the attribute groups has none only if this service is known to show groups there: the attribute is
 // optional in practice, and a service that leaves it out would make every membership look revoked. Until a User came
-// with it, the groups themselves are asked.
+// with groups, the groups themselves are asked.
 func (d *Driver) groupsOf(ctx context.Context, u user, bulk *bulkGroups) ([]groupRef, error) {
+	d.noteGroups([]user{u})
 	if u.Groups != nil {
-		d.groupsSeen.Store(true)
 		if !d.isSAP() || len(*u.Groups) < sapGroupsLimit {
 			return d.named(ctx, direct(*u.Groups), bulk)
 		}
@@ -228,9 +230,9 @@ func (d *Driver) groupsOf(ctx context.Context, u user, bulk *bulkGroups) ([]grou
 	return d.groupsByMember(ctx, u.ID)
 }
 
-// noteGroups notes whether the service sends the attribute groups: one user with it is enough to know.
+// noteGroups notes whether the service shows the groups of users: one user in a group is enough to know.
 func (d *Driver) noteGroups(users []user) {
-	if slices.ContainsFunc(users, func(u user) bool { return u.Groups != nil }) {
+	if slices.ContainsFunc(users, func(u user) bool { return u.Groups != nil && len(*u.Groups) > 0 }) {
 		d.groupsSeen.Store(true)
 	}
 }
