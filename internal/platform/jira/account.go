@@ -30,32 +30,61 @@ func (d *Driver) Probe(ctx context.Context) (driver.Target, error) {
 		Version        string `json:"version"`
 		DeploymentType string `json:"deploymentType"`
 	}
-	var may struct {
-		Permissions map[string]struct {
-			Have bool `json:"havePermission"`
-		} `json:"permissions"`
-	}
 	// Asked first, because anybody is told which site it is.
-	if err := d.get(ctx, "/rest/api/3/mypermissions", url.Values{"permissions": {"ADMINISTER"}}, &may); err != nil {
+	lacking, err := d.lacking(ctx)
+	if err != nil {
 		return driver.Target{}, err
 	}
 	if err := d.get(ctx, "/rest/api/3/serverInfo", nil, &site); err != nil {
 		return driver.Target{}, err
 	}
-	if site.BaseURL == "" || may.Permissions == nil {
+	if site.BaseURL == "" {
 		return driver.Target{}, &rest.ContentError{Reason: "does not say which site it is"}
 	}
 	if !strings.EqualFold(site.DeploymentType, "cloud") {
 		return driver.Target{}, driver.Errorf(driver.Unsupported, "%s is Jira %s, and this kind is for Jira Cloud", site.BaseURL, site.DeploymentType)
 	}
-	target := driver.Target{ID: site.BaseURL, Version: site.Version}
-	if !may.Permissions["ADMINISTER"].Have {
-		target.Lacking = append(target.Lacking, "The login may not administer Jira: it needs the global permission \"Administer Jira\".")
-	}
+	target := driver.Target{ID: site.BaseURL, Version: site.Version, Lacking: lacking}
 	if len(d.config.Projects) > 0 {
 		target.Blind = append(target.Blind, "Roles are seen in the projects "+strings.Join(d.config.Projects, ", ")+" only.")
 	}
 	return target, nil
+}
+
+// lacking says which of the global permissions that every change needs the login does not have, one sentence each.
+func (d *Driver) lacking(ctx context.Context) ([]string, error) {
+	var may struct {
+		Permissions map[string]struct {
+			Have bool `json:"havePermission"`
+		} `json:"permissions"`
+	}
+	if err := d.get(ctx, "/rest/api/3/mypermissions", url.Values{"permissions": {"ADMINISTER,USER_PICKER"}}, &may); err != nil {
+		return nil, d.beside("the permissions of the login", err)
+	}
+	if may.Permissions == nil {
+		return nil, &rest.ContentError{Reason: "does not say what the login may do"}
+	}
+	var lacking []string
+	if !may.Permissions["ADMINISTER"].Have {
+		lacking = append(lacking, "The login may not administer Jira: it needs the global permission \"Administer Jira\".")
+	}
+	if !may.Permissions["USER_PICKER"].Have {
+		lacking = append(lacking, "The login may not see users: it needs the global permission \"Browse users and groups\".")
+	}
+	return lacking, nil
+}
+
+// absent returns notFound, an answer that there is no such account, if the login would be told of one.
+func (d *Driver) absent(ctx context.Context, notFound error) error {
+	lacking, err := d.lacking(ctx)
+	if err != nil {
+		return err
+	}
+	if len(lacking) > 0 {
+		return driver.Errorf(driver.PermissionDenied, "%s Its answer for an account that it may not see is the same as for none: %w",
+			lacking[0], notFound)
+	}
+	return notFound
 }
 
 // ReadAccount returns the account whole. The ownership mark is in the user property "nhi".
@@ -165,7 +194,7 @@ func (d *Driver) Explain(ctx context.Context, ref nhi.Ref) ([]driver.Holding, er
 		Groups []groupName `json:"groupDetails"`
 	}
 	if err := d.get(ctx, "/rest/api/3/applicationrole", nil, &products); err != nil {
-		return nil, err
+		return nil, d.beside("the products of the site", err)
 	}
 	var direct, inherited []driver.Holding
 	for _, e := range account.Entitlements {

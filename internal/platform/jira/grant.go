@@ -142,7 +142,7 @@ func (d *Driver) holds(ctx context.Context, id string, t target) (bool, error) {
 	}
 	var r role
 	err := d.get(ctx, t.path, nil, &r)
-	return r.has(id), err
+	return r.has(id), d.beside(t.entitlement.String(), err)
 }
 
 // Grant makes the account a member of groups and an actor of roles. If one of the targets does not exist, nothing is
@@ -196,10 +196,13 @@ func (d *Driver) remove(ctx context.Context, id string, t target) error {
 }
 
 // unless sends a change unless things are already as wanted: Jira refuses to add what is there, and to remove what is
-// not. Another run may be faster, so after a refusal it looks again.
+// not. Another run may be faster, so after a refusal it looks again. A removal is sent without a look before it: what the
+// site does not show (yet) is removed, too.
 func (d *Driver) unless(ctx context.Context, id string, t target, wanted bool, request rest.Request) error {
-	if held, err := d.holds(ctx, id, t); err != nil || held == wanted {
-		return err
+	if wanted {
+		if held, err := d.holds(ctx, id, t); err != nil || held {
+			return err
+		}
 	}
 	err := d.call(ctx, request, nil)
 	if !isStatus(err, http.StatusBadRequest) && !isStatus(err, http.StatusNotFound) {

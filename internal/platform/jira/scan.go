@@ -29,8 +29,10 @@ type project struct {
 	Key string `json:"key"`
 }
 
+// projects returns the projects that the login sees. Atlassian documents 404 for a search that finds none.
 func (d *Driver) projects(ctx context.Context, query url.Values) ([]project, error) {
-	return list(ctx, d, projectsPath+"/search", query, func(p project) string { return p.Key })
+	found, err := list(ctx, d, projectsPath+"/search", query, func(p project) string { return p.Key })
+	return found, d.gone(err)
 }
 
 func (d *Driver) scan(ctx context.Context) (roleMap, error) {
@@ -50,8 +52,11 @@ func (d *Driver) scan(ctx context.Context) (roleMap, error) {
 		work.Go(func() error {
 			return guard.Call(ctx, "the driver", func() error {
 				roles, err := d.projectRoles(ctx, p.Key)
+				if d.isNotFound(err) {
+					err = d.deleted(ctx, p.Key, err)
+				}
 				if err != nil {
-					return d.gone(err) // Deleted since it was listed.
+					return err
 				}
 				mu.Lock()
 				defer mu.Unlock()
@@ -63,6 +68,15 @@ func (d *Driver) scan(ctx context.Context) (roleMap, error) {
 		})
 	}
 	return found, work.Wait()
+}
+
+// deleted returns nil if a project whose roles were not found, as err says, was deleted or renamed since it was listed. Jira
+// says the same of one whose roles the login may not see.
+func (d *Driver) deleted(ctx context.Context, key string, err error) error {
+	if lookErr := d.checkKey(ctx, key); lookErr != nil {
+		return d.gone(lookErr)
+	}
+	return d.beside("the roles of project "+key, err)
 }
 
 func (m roleMap) add(e nhi.Entitlement, actors []actor) {

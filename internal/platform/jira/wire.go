@@ -101,7 +101,11 @@ func listOnce[T any](ctx context.Context, d *Driver, path string, query url.Valu
 			at[name] = values
 		}
 		var p page[T]
-		if err := d.get(ctx, path, at, &p); err != nil {
+		err := d.get(ctx, path, at, &p)
+		if len(all) > 0 && d.isNotFound(err) {
+			return nil, false, nil // What was there is not there any more.
+		}
+		if err != nil {
 			return nil, false, err
 		}
 		if p.Values == nil || p.Total == nil || p.IsLast == nil {
@@ -155,10 +159,27 @@ func idOf(ref nhi.Ref) string {
 
 func byAccount(id string) url.Values { return url.Values{"accountId": {id}} }
 
-// find reads the user that ref means.
+// beside keeps what is not found beside the account from being read as "the account is not found".
+func (d *Driver) beside(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	verdict := d.Classify(err)
+	if verdict.Code == driver.NotFound {
+		verdict.Code = driver.Unknown
+	}
+	return &driver.Error{Verdict: verdict, Err: fmt.Errorf("reading %s: %w", what, err)}
+}
+
+// find reads the user that ref means. Jira answers whoever may not see users as if there were none, so NotFound is only
+// what a login that sees them is told.
 func (d *Driver) find(ctx context.Context, ref nhi.Ref) (user, error) {
 	var u user
-	if err := d.get(ctx, userPath, byAccount(idOf(ref)), &u); err != nil {
+	err := d.get(ctx, userPath, byAccount(idOf(ref)), &u)
+	if d.isNotFound(err) {
+		return user{}, d.absent(ctx, err)
+	}
+	if err != nil {
 		return user{}, err
 	}
 	if u.AccountID != idOf(ref) || u.Active == nil {
@@ -170,7 +191,7 @@ func (d *Driver) find(ctx context.Context, ref nhi.Ref) (user, error) {
 func (d *Driver) groupsOf(ctx context.Context, id string) ([]groupName, error) {
 	var groups []groupName
 	if err := d.get(ctx, userPath+"/groups", byAccount(id), &groups); err != nil {
-		return nil, err
+		return nil, d.beside("the groups of account "+id, err)
 	}
 	if groups == nil {
 		return nil, &rest.ContentError{Reason: "is no list of groups"}

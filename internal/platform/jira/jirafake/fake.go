@@ -35,6 +35,8 @@ type Options struct {
 	Username, Token, OrganizationKey string
 	// NoAdmin takes the permission to administer Jira from the login.
 	NoAdmin bool
+	// NoBrowse takes the permission to browse users and groups from it: then it is told that there are none.
+	NoBrowse bool
 	// MaxPage bounds the pages of projects and groups; 0 is 50.
 	MaxPage int
 	// Lag is how many reads of a user pass before the site knows what the organization did.

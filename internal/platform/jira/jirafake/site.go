@@ -55,7 +55,7 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request, input *openapi3filt
 	}
 	query := r.URL.Query()
 	u := f.users[query.Get("accountId")]
-	if strings.HasPrefix(input.Route.Path, "/rest/api/3/user") && u == nil {
+	if strings.HasPrefix(input.Route.Path, "/rest/api/3/user") && (u == nil || f.options.NoBrowse) {
 		refuse(w, http.StatusNotFound, "Specified user does not exist or you do not have required permissions")
 		return
 	}
@@ -63,9 +63,7 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request, input *openapi3filt
 	case "GET /rest/api/3/serverInfo":
 		write(w, http.StatusOK, map[string]any{"baseUrl": base, "version": "1001.0.0-SNAPSHOT", "deploymentType": "Cloud"})
 	case "GET /rest/api/3/mypermissions":
-		write(w, http.StatusOK, map[string]any{"permissions": map[string]any{"ADMINISTER": map[string]any{
-			"id": "0", "key": "ADMINISTER", "name": "Administer Jira", "type": "GLOBAL", "havePermission": !f.options.NoAdmin,
-		}}})
+		f.permissions(w, strings.Split(query.Get("permissions"), ","))
 	case "GET /rest/api/3/user":
 		write(w, http.StatusOK, u.shown())
 	case "DELETE /rest/api/3/user":
@@ -88,6 +86,27 @@ func (f *Fake) serve(w http.ResponseWriter, r *http.Request, input *openapi3filt
 		}
 		f.project(w, r, input.PathParams)
 	}
+}
+
+// permissions tells of those permissions that were asked for.
+func (f *Fake) permissions(w http.ResponseWriter, keys []string) {
+	known := map[string]map[string]any{
+		"ADMINISTER": {
+			"id": "0", "key": "ADMINISTER", "name": "Administer Jira", "type": "GLOBAL", "havePermission": !f.options.NoAdmin,
+		},
+		"USER_PICKER": {
+			"id": "27", "key": "USER_PICKER", "name": "Browse users and groups", "type": "GLOBAL", "havePermission": !f.options.NoBrowse,
+		},
+	}
+	asked := map[string]any{}
+	for _, key := range keys {
+		if known[key] == nil {
+			refuse(w, http.StatusBadRequest, "Unrecognized permission "+key)
+			return
+		}
+		asked[key] = known[key]
+	}
+	write(w, http.StatusOK, map[string]any{"permissions": asked})
 }
 
 func number(text string) int {
@@ -229,6 +248,10 @@ func (f *Fake) listProjects(w http.ResponseWriter, keys []string, start, count i
 		if len(keys) == 0 || slices.ContainsFunc(keys, p.goesBy) {
 			found = append(found, map[string]any{"id": strconv.Itoa(p.id), "key": p.key, "name": p.key})
 		}
+	}
+	if len(found) == 0 {
+		refuse(w, http.StatusNotFound, "No projects matching the search criteria are found.") // So the document says.
+		return
 	}
 	f.slice(w, found, start, count)
 }
