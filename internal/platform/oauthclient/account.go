@@ -1,6 +1,7 @@
 package oauthclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,45 +22,30 @@ func (d *Driver) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, err
 	return d.account(e, c)
 }
 
-// read reads a client without claiming it. Another run may replace the token meanwhile, so a refusal counts only if the
-// entry did not change and nobody is changing it.
+// read reads a client without claiming it. Another run may replace the token meanwhile, so a refusal counts only if no
+// other token comes.
 func (d *Driver) read(ctx context.Context, ref nhi.Ref) (entry, client, error) {
+	unlock, err := d.locks.Lock(ctx, ref.Name)
+	if err != nil {
+		return entry{}, nil, err
+	}
+	defer unlock()
 	for end := time.Now().Add(claimWait); ; {
 		e, err := d.lookup(ctx, ref)
 		if err != nil {
 			return entry{}, nil, err
 		}
-		before := e
 		c, err := d.get(ctx, &e)
 		if err == nil {
-			return e, c, d.keepToken(ctx, before, e)
+			return e, c, d.keepToken(ctx, e)
 		}
-		if driver.CodeOf(err) != driver.Unauthenticated || time.Now().After(end) {
-			return entry{}, nil, err
+		if !isRefused(err) || time.Now().After(end) {
+			return entry{}, nil, d.refused(e, err)
 		}
-		now, lookupErr := d.lookup(ctx, ref)
-		if lookupErr != nil {
-			return entry{}, nil, lookupErr
-		}
-		if now.version == before.version && !now.changing.After(time.Now()) {
-			return entry{}, nil, err
-		}
-		if err := pause(ctx); err != nil {
-			return entry{}, nil, err
+		if _, replaced, lookupErr := d.successor(ctx, e, time.Time{}); lookupErr != nil || !replaced {
+			return entry{}, nil, cmp.Or(lookupErr, d.refused(e, err))
 		}
 	}
-}
-
-// keepToken saves a token that came with an answer. If another run changed the entry meanwhile, its token is the newer one.
-func (d *Driver) keepToken(ctx context.Context, before, now entry) error {
-	if now.token.Equal(before.token) && now.uri == before.uri {
-		return nil
-	}
-	err := d.save(context.WithoutCancel(ctx), &now)
-	if driver.CodeOf(err) == driver.Conflict {
-		return nil
-	}
-	return err
 }
 
 func (d *Driver) account(e entry, c client) (nhi.Account, error) {
@@ -175,7 +161,7 @@ func (d *Driver) change(ctx context.Context, ref nhi.Ref, edit func(e *entry, c 
 	}
 	// Whatever happens: the token that is valid then must not be lost.
 	defer func() { err = errors.Join(err, held.release(ctx)) }()
-	c, err := d.get(ctx, &held.entry)
+	c, err := held.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -214,29 +200,10 @@ func (d *Driver) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 	if err != nil {
 		return gone(err)
 	}
-	if err := d.delete(ctx, &held.entry); err != nil {
+	if err := held.delete(ctx); err != nil {
 		return errors.Join(err, held.release(ctx))
 	}
 	return held.drop(ctx)
-}
-
-func (d *Driver) delete(ctx context.Context, e *entry) error {
-	if _, err := d.get(ctx, e); err != nil {
-		return gone(err)
-	}
-	e.removing = true
-	if err := d.save(ctx, e); err != nil {
-		return err
-	}
-	_, err := d.manage(ctx, http.MethodDelete, *e, nil)
-	if err == nil {
-		return nil
-	}
-	var status *rest.StatusError
-	if errors.As(err, &status) {
-		e.removing = false // The server answered, and did not delete.
-	}
-	return d.refused(*e, err)
 }
 
 // gone makes success of absence.

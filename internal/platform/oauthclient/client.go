@@ -105,11 +105,12 @@ func (d *Driver) manage(ctx context.Context, method string, e entry, body any) (
 	})
 }
 
-// get reads the registration. If the server gives a new token with it, e has that token and must be saved.
+// get reads the registration. If the server gives a new token with it, e has that token and must be saved. What a refusal
+// (isRefused) means, the caller has to find out.
 func (d *Driver) get(ctx context.Context, e *entry) (client, error) {
 	response, err := d.manage(ctx, http.MethodGet, *e, nil)
 	if err != nil {
-		return nil, d.refused(*e, err)
+		return nil, err
 	}
 	return d.decode(response, e)
 }
@@ -141,11 +142,16 @@ func (d *Driver) decode(response *rest.Response, e *entry) (client, error) {
 	return c, nil
 }
 
+// isRefused reports whether the server refused a registration access token.
+func isRefused(err error) bool {
+	var status *rest.StatusError
+	return errors.As(err, &status) && status.Status == http.StatusUnauthorized
+}
+
 // refused explains a 401. RFC 7592 answers so for a client that is gone and for a token that is no longer valid, so it
 // is absence only where this driver had begun to delete the client itself.
 func (d *Driver) refused(e entry, err error) error {
-	var status *rest.StatusError
-	if !errors.As(err, &status) || status.Status != http.StatusUnauthorized {
+	if !isRefused(err) {
 		return err
 	}
 	if e.removing {

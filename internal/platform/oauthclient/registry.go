@@ -41,16 +41,28 @@ const (
 	claimTime = time.Minute
 	claimWait = 10 * time.Second
 	claimPoll = 20 * time.Millisecond
+	// saveWait is how long a run may take to save the token that came with an answer.
+	saveWait = 2 * time.Second
 )
 
 // entry is what the registry holds of one client.
 type entry struct {
-	name, clientID, uri, label, retired string
-	token                               secret.Value
-	removing                            bool
-	changing                            time.Time
-	version                             int64
+	name, clientID, label, retired string
+	access
+	// stored is the access that the registry has in version.
+	stored   access
+	removing bool
+	changing time.Time
+	version  int64
 }
+
+// access is how a registration is managed. Some servers give a new one with every answer, which ends the one before.
+type access struct {
+	uri   string
+	token secret.Value
+}
+
+func (a access) sameAccess(b access) bool { return a.uri == b.uri && a.token.Equal(b.token) }
 
 func (e entry) ref() nhi.Ref { return nhi.Ref{Name: e.name, ID: e.clientID} }
 
@@ -71,10 +83,11 @@ func (d *Driver) lookup(ctx context.Context, ref nhi.Ref) (entry, error) {
 	}
 	field := func(name string) string { return stored.Fields[name].Reveal() }
 	e := entry{
-		name: ref.Name, clientID: field(fieldClientID), uri: field(fieldURI), label: field(fieldLabel),
-		retired: field(fieldRetired), token: stored.Fields[fieldToken], removing: field(fieldState) == stateRemoving,
-		version: stored.Version,
+		name: ref.Name, clientID: field(fieldClientID), label: field(fieldLabel), retired: field(fieldRetired),
+		access:   access{uri: field(fieldURI), token: stored.Fields[fieldToken]},
+		removing: field(fieldState) == stateRemoving, version: stored.Version,
 	}
+	e.stored = e.access
 	if e.clientID == "" || e.uri == "" || e.token.IsZero() {
 		return entry{}, driver.Errorf(driver.Invalid, "the registry's entry %s lacks one of %s, %s and %s: complete or remove it",
 			d.entryPath(ref.Name), fieldClientID, fieldURI, fieldToken)
@@ -105,72 +118,14 @@ func (d *Driver) save(ctx context.Context, e *entry) error {
 		fields[fieldState] = secret.New(stateRemoving)
 	}
 	if !e.changing.IsZero() {
-		fields[fieldChanging] = secret.New(e.changing.UTC().Format(time.RFC3339))
+		fields[fieldChanging] = secret.New(e.changing.UTC().Format(time.RFC3339Nano))
 	}
 	version, err := d.config.Registry.PutSecret(ctx, d.entryPath(e.name), driver.StoredSecret{Fields: fields, Version: e.version})
 	if err != nil {
 		return storeError("writing the registry", err)
 	}
-	e.version = version
+	e.version, e.stored = version, e.access
 	return nil
-}
-
-// claim is a client that this run has to itself: RFC 7592 replaces a registration whole and has nothing to detect that
-// another run did so meanwhile. It ends with release or drop.
-type claim struct {
-	entry
-	driver *Driver
-	unlock func()
-}
-
-func (d *Driver) claim(ctx context.Context, ref nhi.Ref) (*claim, error) {
-	unlock, err := d.locks.Lock(ctx, ref.Name)
-	if err != nil {
-		return nil, err
-	}
-	e, err := d.claimEntry(ctx, ref)
-	if err != nil {
-		unlock()
-		return nil, err
-	}
-	return &claim{entry: e, driver: d, unlock: unlock}, nil
-}
-
-// release writes the entry as it is now, also after ctx has ended: the token in it may be a new one.
-func (c *claim) release(ctx context.Context) error {
-	defer c.unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimWait)
-	defer cancel()
-	c.changing = time.Time{}
-	return c.driver.save(ctx, &c.entry)
-}
-
-// drop removes the entry of a client that is gone.
-func (c *claim) drop(ctx context.Context) error {
-	defer c.unlock()
-	return c.driver.forget(ctx, c.name)
-}
-
-func (d *Driver) claimEntry(ctx context.Context, ref nhi.Ref) (entry, error) {
-	for end := time.Now().Add(claimWait); ; {
-		e, err := d.lookup(ctx, ref)
-		if err != nil {
-			return entry{}, err
-		}
-		if now := time.Now(); now.After(e.changing) {
-			e.changing = now.Add(claimTime)
-			if err = d.save(ctx, &e); driver.CodeOf(err) != driver.Conflict {
-				return e, err
-			}
-		}
-		if time.Now().After(end) {
-			return entry{}, driver.Errorf(driver.Conflict, "another run is changing client %q, or was killed while it did: "+
-				"it is free again at %s", ref.Name, e.changing.Format(time.RFC3339))
-		}
-		if err := pause(ctx); err != nil {
-			return entry{}, err
-		}
-	}
 }
 
 // pause waits for claimPoll.
