@@ -9,7 +9,8 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sapbtp/sapbtpfake"
 )
 
-// TestSAPBTP manages a shadow user of the checked fake through its whole life. After it, the user does not come back.
+// TestSAPBTP manages a shadow user of the checked fake through its whole life, in which somebody deletes it twice. After it, the user does not
+// come back, and no credential is left.
 func TestSAPBTP(t *testing.T) {
 	if !onlyOnce() {
 		return
@@ -89,7 +90,16 @@ resource "nhi_rotation" "this" {
 		t.Errorf("the plan does not show what was assigned by hand:\n%s", got)
 	}
 	w.Apply()
+	fake.DeleteUser("agent@example.com", "corporate-idp")
+	w.Apply()
+	if n := fake.Bindings(); n != 1 {
+		t.Errorf("%d bindings after the user was made again, want its own", n)
+	}
+	fake.DeleteUser("agent@example.com", "corporate-idp")
 	w.Destroy()
+	if n := fake.Bindings(); n != 0 {
+		t.Errorf("%d bindings log in after everything was destroyed", n)
+	}
 	if fake.Logon("agent@example.com", "corporate-idp") {
 		t.Error("the destroyed user came back at its next logon")
 	}

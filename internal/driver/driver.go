@@ -32,8 +32,8 @@ type Driver interface {
 	UpdateAccount(ctx context.Context, ref nhi.Ref, change AccountChange) error
 
 	// DeleteAccount removes the account with everything that only exists through it (credentials, memberships). If the
-	// account is gone already it succeeds. If something is left that would serve the next account of the name, it fails with
-	// a LeftoverError, also when it is called again with the ID of the account that is gone.
+	// account is gone already it succeeds. If something is left that would serve the next account of the name, or log in
+	// without the account, it fails with a LeftoverError, also when it is called again with the ID of the account that is gone.
 	DeleteAccount(ctx context.Context, ref nhi.Ref) error
 
 	// Grant adds entitlements that the account does not hold yet, all or none where the platform can. Granting what is

@@ -72,10 +72,12 @@ func Errorf(code Code, format string, args ...any) error {
 	return &Error{Verdict: Verdict{Code: code}, Err: fmt.Errorf(format, args...)}
 }
 
-// LeftoverError is what DeleteAccount fails with if the account itself is gone for good, and something on the platform that
-// only its name holds together could not be taken away: the next account of that name would come by it. The account
-// stays in state, until DeleteAccount with the same ID finds nothing left. Err has a code, names everything that is left,
-// and says how to remove it.
+// LeftoverError is what DeleteAccount fails with if the account itself is gone for good, and something of it on the platform
+// could not be taken away: what only its name holds together, which the next account of that name would come by, or
+// credentials that log in without it. The account stays in state, until DeleteAccount with the same ID finds nothing left. Err
+// has a code, names everything that is left, and says how to remove it.
+//
+// ReadAccount by an ID may fail with it, too: with the code NotFound, if credentials of the account that is gone still log in.
 type LeftoverError struct{ Err error }
 
 func (e *LeftoverError) Error() string { return e.Err.Error() }

@@ -34,8 +34,9 @@ type Spec struct {
 	// RevocationLag is how long a credential or token may still be accepted after it was revoked, or its account was
 	// suspended or deleted, because the platform caches what it has authenticated. 0: not at all.
 	RevocationLag time.Duration
-	// NameHolds reports whether the platform keeps what an account holds under its name alone, so that it outlives the
-	// account: DeleteAccount then has work to do, and may fail with a LeftoverError, also when the account is gone.
+	// NameHolds reports whether something outlives an account on the platform, under its name or its ID: what it holds, its
+	// credentials. DeleteAccount then has work to do, and may fail with a LeftoverError, also when the account is gone;
+	// RevokeCredential likewise, by the ID.
 	NameHolds bool
 }
 

@@ -11,11 +11,11 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 )
 
-// Deleted is the status of a record, and of no account: the account is gone, and something is left on the platform that
-// would serve the next one of its name (driver.LeftoverError). The record stays until deleting succeeds.
+// Deleted is the status of a record, and of no account: the account is gone, and something of it is left on the platform
+// (driver.LeftoverError). The record stays until deleting succeeds.
 const Deleted nhi.Status = "deleted"
 
-// leavesRest reports whether an account was deleted and something is left of it.
+// leavesRest reports whether an account is gone and something is left of it.
 func leavesRest(err error) bool {
 	var left *driver.LeftoverError
 	return errors.As(err, &left)
@@ -32,11 +32,14 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 		return nil, err
 	}
 	account, gone, err := absent(ctx, conn, r.ref())
-	if gone {
+	rest := leavesRest(err)
+	if gone || rest {
 		account, gone, err = madeAgain(ctx, conn, id.mark(f), r.Name)
 	}
-	if gone && conn.Platform().Spec().NameHolds && (r.Status == Deleted || !suspendOnly) {
-		return removeRest(ctx, conn, r)
+	if rest || gone && conn.Platform().Spec().NameHolds && (r.Status == Deleted || !suspendOnly) {
+		if left, err := removeRest(ctx, conn, r); err != nil {
+			return left, err
+		}
 	}
 	if err != nil && !suspendOnly && driver.CodeOf(err) == driver.PermissionDenied {
 		account, err = unread(ctx, conn, r, err)

@@ -82,9 +82,9 @@ func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[stri
 		}
 		account, err := conn.Read(ctx, r.ref())
 		if err != nil && driver.CodeOf(err) == driver.NotFound {
-			if r.Status == Deleted {
-				records.set(platform, r)
-				left.set(platform, []string{fmt.Sprintf("%s: account %q is deleted, and what it held is not all taken from its name", platform, r.Name)})
+			if r.Status == Deleted || leavesRest(err) {
+				records.set(platform, *deleted(r))
+				left.set(platform, []string{fmt.Sprintf("%s: account %q is deleted, and what it held is not all taken away", platform, r.Name)})
 			}
 			return nil
 		}

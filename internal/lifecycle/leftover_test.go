@@ -12,6 +12,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 )
 
 // holder is a platform that keeps under an account's name what it holds, and from which not all of that can be taken.
@@ -172,5 +173,137 @@ func TestDeleteWhatCannotBeReadWhole(t *testing.T) {
 	wantLeft(t, "deletion", left, problems)
 	if there := h.m.all(); len(there) > 0 {
 		t.Errorf("the account is not gone: %v", there)
+	}
+}
+
+// outlived is a platform on which credentials log in without their account.
+type outlived struct {
+	full
+	// logins are the credentials by the id of their account.
+	logins map[string][]string
+}
+
+func (o outlived) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	a, err := o.full.ReadAccount(ctx, ref)
+	if driver.CodeOf(err) == driver.NotFound && len(o.logins[ref.ID]) > 0 {
+		err = &driver.LeftoverError{Err: driver.Errorf(driver.NotFound, "%v is left: %w", o.logins[ref.ID], err)}
+	}
+	for _, id := range o.logins[a.ID] {
+		a.Credentials = append(a.Credentials, nhi.Credential{ID: id})
+	}
+	return a, err
+}
+
+func (o outlived) RevokeCredential(_ context.Context, ref nhi.Ref, id string) error {
+	o.logins[ref.ID] = slices.DeleteFunc(o.logins[ref.ID], func(other string) bool { return other == id })
+	return nil
+}
+
+func (o outlived) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
+	if err := o.m.refuse("unbind"); err != nil {
+		return &driver.LeftoverError{Err: err}
+	}
+	delete(o.logins, ref.ID)
+	return o.full.DeleteAccount(ctx, ref)
+}
+
+// newOutlived makes the platform "k" with the account of settled, which somebody deletes and whose credential logs in.
+func newOutlived(t *testing.T) (o outlived, open func() *fleet.Fleet, settled lifecycle.Identity, records map[string]lifecycle.Record) {
+	t.Helper()
+	o = outlived{full{plain{newMemory("k")}}, map[string][]string{}}
+	o.m.refuse = func(string) error { return nil }
+	open = func() *fleet.Fleet {
+		return fleet.New("payments", nil, []fleet.Config{{
+			Name: "k", Spec: driver.Spec{Kind: "outlived", Capabilities: []driver.Capability{driver.CanIssue}, NameHolds: true},
+			Open: func() (driver.Driver, error) { return o, nil },
+		}})
+	}
+	settled = identity(map[string]lifecycle.Account{"k": {Name: "billing"}})
+	records, problems := lifecycle.CreateIdentity(t.Context(), open(), settled)
+	must(t, problems)
+	o.logins["k-1"] = []string{"c1", "c2"}
+	o.m.drop("billing")
+	return o, open, settled, records
+}
+
+// TestCredentialsThatOutliveTheirAccount: a refresh does not forget them, and the next apply or deletion takes them away, also one
+// without a refresh.
+func TestCredentialsThatOutliveTheirAccount(t *testing.T) {
+	type records = map[string]lifecycle.Record
+	changes := map[string]func(f *fleet.Fleet, id lifecycle.Identity, r records) (records, lifecycle.Problems){
+		"deletion": func(f *fleet.Fleet, id lifecycle.Identity, r records) (records, lifecycle.Problems) {
+			return lifecycle.DeleteIdentity(t.Context(), f, id, r, false)
+		},
+		"suspension instead": func(f *fleet.Fleet, id lifecycle.Identity, r records) (records, lifecycle.Problems) {
+			return lifecycle.DeleteIdentity(t.Context(), f, id, r, true)
+		},
+		"removed account": func(f *fleet.Fleet, _ lifecycle.Identity, r records) (records, lifecycle.Problems) {
+			return lifecycle.UpdateIdentity(t.Context(), f, identity(nil), r)
+		},
+	}
+	for what, change := range changes {
+		for _, refreshed := range []bool{true, false} {
+			o, open, settled, recorded := newOutlived(t)
+			if refreshed {
+				recorded = wantRemembered(t, open(), settled, recorded)
+			}
+			o.m.refuse = func(op string) error {
+				if op == "unbind" {
+					return driver.Errorf(driver.PermissionDenied, "[c1 c2] is left")
+				}
+				return nil
+			}
+			left, problems := change(open(), settled, recorded)
+			wantLeft(t, what, left, problems)
+			o.m.refuse = func(string) error { return nil }
+			left, problems = change(open(), settled, left)
+			if must(t, problems); len(left) > 0 || len(o.logins) > 0 {
+				t.Errorf("%s, refreshed %t: left %v, logins %v", what, refreshed, left, o.logins)
+			}
+		}
+	}
+}
+
+func wantRemembered(t *testing.T, f *fleet.Fleet, id lifecycle.Identity, records map[string]lifecycle.Record) map[string]lifecycle.Record {
+	t.Helper()
+	seen, problems := lifecycle.Observe(t.Context(), f, id, records, true, nil)
+	must(t, problems)
+	if r := seen.Records["k"]; r.Status != lifecycle.Deleted || r.ID != "k-1" || len(seen.Accounts) > 0 || len(seen.Pending) != 1 {
+		t.Errorf("seen %+v", seen)
+	}
+	return seen.Records
+}
+
+// TestNoSuccessorBesideOldCredentials: an account is made again when those are gone, and not in an apply whose plan did not
+// show them.
+func TestNoSuccessorBesideOldCredentials(t *testing.T) {
+	o, open, settled, records := newOutlived(t)
+	left, problems := lifecycle.UpdateIdentity(t.Context(), open(), settled, records)
+	if !strings.Contains(problems.Error(), "is left") || left["k"] != records["k"] || len(o.m.all()) > 0 || len(o.logins["k-1"]) != 2 {
+		t.Fatalf("recorded %v, problems %v, accounts %v, logins %v", left, problems, o.m.all(), o.logins)
+	}
+	made, problems := lifecycle.UpdateIdentity(t.Context(), open(), settled, wantRemembered(t, open(), settled, records))
+	if must(t, problems); made["k"].ID != "k-2" || made["k"].Status != nhi.Active || len(o.logins) > 0 {
+		t.Errorf("made again: %+v, logins %v", made, o.logins)
+	}
+}
+
+// TestRotationOfAnAccountThatIsGone: its credentials are revoked by the id of the account, whoever has the name now.
+func TestRotationOfAnAccountThatIsGone(t *testing.T) {
+	for _, successor := range []bool{false, true} {
+		o, open, settled, _ := newOutlived(t)
+		if successor {
+			_, problems := lifecycle.CreateIdentity(t.Context(), open(), settled)
+			must(t, problems)
+			o.logins["k-2"] = []string{"c1"}
+		}
+		r := lifecycle.Rotation{
+			Identity: settled.Name, AccountNames: map[string]string{"k": "billing"}, AccountIDs: map[string]string{"k": "k-1"}, Platform: "k",
+		}
+		record := lifecycle.RotationRecord{Credentials: rotation.Record{{ID: "c2"}}}
+		left, problems := lifecycle.DeleteRotation(t.Context(), open(), r, record)
+		if must(t, problems); len(left.Credentials) > 0 || !slices.Equal(o.logins["k-1"], []string{"c1"}) || successor && len(o.logins["k-2"]) != 1 {
+			t.Errorf("left %v, logins %v", left, o.logins)
+		}
 	}
 }

@@ -110,10 +110,11 @@ func run(ctx context.Context, conn *fleet.Conn, ref nhi.Ref, steps []reconcile.S
 	return nil
 }
 
-// absent reads an account that may be gone: gone is true only if the platform itself said so.
+// absent reads an account that may be gone: gone is true only if the platform itself said so, and of nothing that is left of
+// the account.
 func absent(ctx context.Context, conn *fleet.Conn, ref nhi.Ref) (account nhi.Account, gone bool, err error) {
 	account, err = conn.ReadNow(ctx, ref)
-	if err != nil && driver.CodeOf(err) == driver.NotFound {
+	if err != nil && driver.CodeOf(err) == driver.NotFound && !leavesRest(err) {
 		return nhi.Account{}, true, nil
 	}
 	return account, false, err

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
@@ -37,7 +39,7 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 	}
 	account, err := Grant{Identity: r.Identity, AccountNames: r.AccountNames}.account(ctx, f, conn, true, false)
 	if err != nil && driver.CodeOf(err) == driver.NotFound {
-		return nil, nil
+		return revokeLeft(ctx, conn, r, record.Credentials)
 	}
 	if err != nil {
 		return record.Credentials, err
@@ -54,6 +56,28 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 		if err := w.revoke(ctx, account.Ref, c.ID); err != nil {
 			failures = append(failures, err)
 			left = append(left, recorded(record.Credentials, c.ID, c.Label))
+		}
+	}
+	if id := r.AccountIDs[r.Platform]; id != account.ID {
+		more, err := revokeLeft(ctx, conn, r, record.Credentials)
+		left, failures = append(left, more...), append(failures, err)
+	}
+	return left, errors.Join(failures...)
+}
+
+// revokeLeft revokes the recorded credentials of an account that is gone, where they may outlive it. It returns those that it
+// could not revoke.
+func revokeLeft(ctx context.Context, conn *fleet.Conn, r Rotation, credentials rotation.Record) (rotation.Record, error) {
+	ref := nhi.Ref{Name: Grant{Identity: r.Identity, AccountNames: r.AccountNames}.AccountName(r.Platform), ID: r.AccountIDs[r.Platform]}
+	if ref.ID == "" || !conn.Platform().Spec().NameHolds {
+		return nil, nil
+	}
+	var left rotation.Record
+	var failures []error
+	for _, c := range credentials {
+		if err := conn.Do(ctx, ref, reconcile.Step{Kind: reconcile.StepRevokeCredential, Credential: c.ID}); err != nil {
+			failures = append(failures, err)
+			left = append(left, c)
 		}
 	}
 	return left, errors.Join(failures...)

@@ -151,7 +151,7 @@ func identityAttributes() map[string]schema.Attribute {
 				"id":     schema.StringAttribute{Computed: true, MarkdownDescription: "The platform's own stable id of the account."},
 				"target": schema.StringAttribute{Computed: true, MarkdownDescription: "Stable id of the system that holds the account."},
 				"status": schema.StringAttribute{Computed: true, MarkdownDescription: "`active` or `suspended`; `deleted` if the account is gone and " +
-					"what its name holds is not (the page of its platform says more)."},
+					"what its name holds, or a credential of it, is not (the page of its platform says more)."},
 			}},
 		},
 		"account_names": schema.MapAttribute{

@@ -343,6 +343,7 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 		resp.Diagnostics.AddError("Unable to delete "+this.name, err.Error())
 		return
 	}
+	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
 	left, problems := lifecycle.DeleteRotation(ctx, op.fleet, wish, state.record())

@@ -39,9 +39,13 @@ func (d *Driver) Probe(ctx context.Context) (driver.Target, error) {
 	return target, nil
 }
 
-// ReadAccount returns the account whole. The ownership mark stands in externalId.
+// ReadAccount returns the account whole. The ownership mark stands in externalId. If the user is gone and bindings carry its
+// ID, it fails with a LeftoverError.
 func (d *Driver) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
 	u, err := d.find(ctx, ref)
+	if d.isNotFound(err) && ref.ID != "" {
+		return nhi.Account{}, d.left(ctx, ref, err)
+	}
 	if err != nil {
 		return nhi.Account{}, err
 	}
@@ -50,6 +54,23 @@ func (d *Driver) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, err
 		return nhi.Account{}, err
 	}
 	return account(u, bindings[u.ID])
+}
+
+// left makes a LeftoverError of the absence of a user whose bindings are still there.
+func (d *Driver) left(ctx context.Context, ref nhi.Ref, absence error) error {
+	bindings, err := d.listBindings(ctx, ref.ID)
+	if err != nil {
+		return err
+	}
+	if len(bindings[ref.ID]) == 0 {
+		return absence
+	}
+	var ids []string
+	for _, b := range bindings[ref.ID] {
+		ids = append(ids, b.ID)
+	}
+	return &driver.LeftoverError{Err: driver.Errorf(driver.NotFound, "user %q was deleted, and its bindings still log in: %s; the next "+
+		"plan shows that, and its apply deletes them: %w", ref.Name, strings.Join(ids, ", "), absence)}
 }
 
 func account(u user, credentials []nhi.Credential) (nhi.Account, error) {
@@ -212,28 +233,60 @@ func (d *Driver) UpdateAccount(ctx context.Context, ref nhi.Ref, change driver.A
 // order, because a logon in between would make the shadow user again from the one above. Its role collections go with it.
 func (d *Driver) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 	u, err := d.find(ctx, ref)
+	if d.isNotFound(err) && ref.ID != "" {
+		return d.deleteRest(ctx, ref)
+	}
 	if err != nil {
 		return d.gone(err)
 	}
-	bindings, err := d.listBindings(ctx, u.ID)
+	if err := d.unbindAll(ctx, u.ID); err != nil {
+		return err
+	}
+	if err := d.deleteAbove(ctx, u.UserName); err != nil {
+		return err
+	}
+	return d.deleteUser(ctx, d.users, u.ID)
+}
+
+// deleteRest does the same for a user that somebody else has deleted. If there is another one of its name now, the one above
+// is that one's.
+func (d *Driver) deleteRest(ctx context.Context, ref nhi.Ref) error {
+	if err := d.unbindAll(ctx, ref.ID); err != nil {
+		return &driver.LeftoverError{Err: fmt.Errorf("user %q was deleted, and its bindings may still log in: %w", ref.Name, err)}
+	}
+	_, err := d.findByName(ctx, d.users, ref.Name)
+	if !d.isNotFound(err) {
+		return err
+	}
+	return d.deleteAbove(ctx, ref.Name)
+}
+
+func (d *Driver) unbindAll(ctx context.Context, account string) error {
+	bindings, err := d.listBindings(ctx, account)
 	if err != nil {
 		return err
 	}
-	for _, b := range bindings[u.ID] {
+	for _, b := range bindings[account] {
 		if err := d.unbind(ctx, b.ID); err != nil {
 			return err
 		}
 	}
-	if d.upper != nil {
-		above, err := d.findByName(ctx, d.upper, u.UserName)
-		if err == nil {
-			err = d.deleteUser(ctx, d.upper, above.ID)
-		}
-		if d.gone(err) != nil {
-			return fmt.Errorf("the user of the level above: %w", err)
-		}
+	return nil
+}
+
+// deleteAbove deletes the user of the level above.
+func (d *Driver) deleteAbove(ctx context.Context, name string) error {
+	if d.upper == nil {
+		return nil
 	}
-	return d.deleteUser(ctx, d.users, u.ID)
+	above, err := d.findByName(ctx, d.upper, name)
+	if err == nil {
+		err = d.deleteUser(ctx, d.upper, above.ID)
+	}
+	if d.gone(err) != nil {
+		return fmt.Errorf("the user of the level above: %w", err)
+	}
+	return nil
 }
 
 func (d *Driver) deleteUser(ctx context.Context, level *rest.Client, id string) error {

@@ -85,7 +85,7 @@ func (d *Driver) listBindings(ctx context.Context, account string) (map[string][
 	for visited := map[string]bool{}; ; {
 		var list bindingList
 		if err := call(ctx, d.bindings, rest.Request{Method: http.MethodGet, Path: bindingsPath, Query: query}, &list); err != nil {
-			return nil, err
+			return nil, d.noAbsence("listing the bindings", err)
 		}
 		if list.Items == nil {
 			return nil, &rest.ContentError{Reason: "is no list of bindings"}
@@ -182,15 +182,19 @@ func (d *Driver) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) e
 	if d.bindings == nil {
 		return nil
 	}
-	u, err := d.find(ctx, ref)
-	if err != nil {
-		return d.gone(err)
+	account := ref.ID // Bindings outlive their user.
+	if account == "" {
+		u, err := d.find(ctx, ref)
+		if err != nil {
+			return d.gone(err)
+		}
+		account = u.ID
 	}
-	have, err := d.listBindings(ctx, u.ID)
+	have, err := d.listBindings(ctx, account)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(have[u.ID], func(c nhi.Credential) bool { return c.ID == id }) {
+	if !slices.ContainsFunc(have[account], func(c nhi.Credential) bool { return c.ID == id }) {
 		return nil
 	}
 	return d.unbind(ctx, id)

@@ -167,6 +167,7 @@ func Spec() driver.Spec {
 			},
 		}}},
 		Capabilities: []driver.Capability{driver.CanSweep, driver.CanIssue, driver.CanVerify, driver.CanExplain},
+		NameHolds:    true,
 		CheckAccountName: func(name string) error {
 			if n := utf8.RuneCountInString(name); n > maxNameLength {
 				return fmt.Errorf("it has %d characters; use at most %d", n, maxNameLength)

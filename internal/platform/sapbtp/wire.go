@@ -117,6 +117,14 @@ func (d *Driver) isNotFound(err error) bool {
 	return err != nil && d.Classify(err).Code == driver.NotFound
 }
 
+// noAbsence keeps the code of an error, but for NotFound: what is missing there is not the user.
+func (d *Driver) noAbsence(doing string, err error) error {
+	if d.isNotFound(err) {
+		return driver.Errorf(driver.Unknown, "%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
 func isStatus(err error, status int) bool {
 	var e *rest.StatusError
 	return errors.As(err, &e) && e.Status == status
@@ -161,7 +169,7 @@ func (d *Driver) findByName(ctx context.Context, level *rest.Client, name string
 	var list userList
 	query := url.Values{"filter": {"userName eq " + quote(name) + " and " + d.originFilter()}}
 	if err := call(ctx, level, rest.Request{Method: http.MethodGet, Path: usersPath, Query: query}, &list); err != nil {
-		return user{}, err
+		return user{}, d.noAbsence("searching for the user", err)
 	}
 	if list.Resources == nil || list.TotalResults == nil || *list.TotalResults != len(*list.Resources) {
 		return user{}, &rest.ContentError{Reason: "to the search for a user is no whole list"}

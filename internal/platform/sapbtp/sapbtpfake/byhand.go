@@ -26,6 +26,20 @@ func (f *Fake) addTo(l *level, name, origin string) {
 	})
 }
 
+// DeleteUser deletes a shadow user of the subaccount in the cockpit. Its bindings stay: they are the instance's.
+func (f *Fake) DeleteUser(name, origin string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.subaccount.users = slices.DeleteFunc(f.subaccount.users, func(u *user) bool { return u.UserName == name && u.Origin == origin })
+}
+
+// Bindings is how many bindings there are.
+func (f *Fake) Bindings() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.bindings)
+}
+
 // Assign gives a user of the subaccount a role collection: directly, or as a mapping of groups does.
 func (f *Fake) Assign(name, origin, roleCollection string, mapped bool) bool {
 	f.mu.Lock()
