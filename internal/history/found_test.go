@@ -80,6 +80,19 @@ func TestAccountInThePlaceOfAnother(t *testing.T) {
 	}
 }
 
+// A rotation was forgotten and declared again with another path: what its callers went on to read was revoked at once.
+func TestForgottenRotationMoves(t *testing.T) {
+	a := rotated()
+	a.rotation.overlap = 12 * time.Hour
+	h := begin(t, a)
+	used := h.world.snapshot().secrets["r"][secretPath("a")]
+	h.forget(rotationAt("a"))
+	a.rotation.stores = []string{"q"}
+	h.rest(t, nil)
+	h.checkLogin(t, "a", a, used)
+	h.end(t, nil)
+}
+
 // squatter makes an account that nobody has marked.
 func squatter(t *testing.T, h *history, platform, name string) {
 	t.Helper()

@@ -196,7 +196,8 @@ func ApplyRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotat
 
 // CreateRotation issues and delivers the first credential, or takes back what it made. What could not be taken back is
 // in the record that it returns together with the problems. A credential that an earlier run of the same rotation made
-// and delivered is taken over, and stays if this run fails.
+// and delivered is taken over, and stays if this run fails. Others of the rotation's become previous ones; only where the account
+// can have no more is one of them revoked, and of those that the platform has ended all.
 func CreateRotation(ctx context.Context, f *fleet.Fleet, r Rotation, clock func() time.Time) (RotationRecord, Problems) {
 	w, run, problems := runRotation(ctx, f, r, RotationRecord{}, func(string) bool { return false }, clock)
 	if w == nil {

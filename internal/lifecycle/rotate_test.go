@@ -11,6 +11,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sandbox"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
@@ -312,5 +313,31 @@ func TestCreationIsTakenBack(t *testing.T) {
 	}
 	if _, err := b.driver.GetSecret(t.Context(), "kv/a"); driver.CodeOf(err) != driver.NotFound {
 		t.Errorf("kv/a: %v", err)
+	}
+}
+
+// State is lost and the rotation declared again with another path: callers of the old path go on for a whole overlap, and
+// nothing is revoked before a plan has shown it.
+func TestCreationLeavesWhatMayBeInUse(t *testing.T) {
+	for name, overlap := range map[string]time.Duration{"overlap": 24 * time.Hour, "no overlap": 0} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t).create()
+			b.rotation.Overlap = overlap
+			b.rotation.Deliveries = []Delivery{{Place{"box", "kv/c"}, DefaultFields()}}
+			b.create()
+			first := b.stored("kv/a").Fields
+			if err := b.driver.credentialDriver.Verify(t.Context(), "agent", first["secret"]); err != nil || b.labels() != "nhi-1 nhi-2" {
+				t.Errorf("what kv/a holds: %v; credentials %s", err, b.labels())
+			}
+			record := b.record.Credentials
+			if len(record) != 2 || record[0].Stage != rotation.Previous || !record[0].RetireAt.Equal(record[1].PromotedAt.Add(overlap)) {
+				t.Errorf("record %+v", record)
+			}
+			b.wantWorking()
+			b.now = b.now.Add(overlap + time.Second)
+			if problems := b.again(); len(problems) > 0 || b.labels() != "nhi-2" || len(b.record.Credentials) != 1 {
+				t.Errorf("after the overlap: %v; credentials %s, record %+v", problems, b.labels(), b.record.Credentials)
+			}
+		})
 	}
 }

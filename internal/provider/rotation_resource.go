@@ -79,7 +79,7 @@ func (r *rotationResource) Schema(ctx context.Context, _ resource.SchemaRequest,
 func (r *rotationResource) ImportState(_ context.Context, _ resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	resp.Diagnostics.AddError("A rotation is not imported", "Declare the nhi_rotation without an import and apply: creating it takes over the "+
 		"credential that an earlier rotation of the same identity in this stack has delivered, or else issues one beside those that exist. It "+
-		"revokes none; the plan after that shows what would be.")
+		"revokes none, unless the account can have no more and the plan names the one that goes; the plan after that shows what would be.")
 }
 
 func rotationAttributes() map[string]schema.Attribute {

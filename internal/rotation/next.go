@@ -30,6 +30,7 @@ func Next(record Record, seen Observed, s Settings, revocable func(id string) bo
 	if err := d.advance(); err != nil {
 		return Plan{}, err
 	}
+	d.keepFound()
 	// A store may still hold what is revoked, so revoking comes last unless a slot is needed.
 	if d.needSlots {
 		d.plan.Steps = append(d.revocations, d.plan.Steps...)
@@ -86,7 +87,8 @@ type decision struct {
 	highest int
 }
 
-// merge confirms the record: what the platform does not list is gone, and what carries a label of ours belongs to it.
+// merge confirms the record: what the platform does not list is gone, and what carries a label of ours belongs to it. What
+// is added to a record was issued by a run that was interrupted; where there is none, callers may use it.
 func (d *decision) merge(record Record) {
 	for _, c := range record {
 		d.see(c.Label)
@@ -102,7 +104,11 @@ func (d *decision) merge(record Record) {
 			d.plan.Record = append(d.plan.Record, record[i])
 		case ours:
 			d.see(c.Label)
-			d.plan.Record = append(d.plan.Record, Credential{ID: c.ID, Label: c.Label, Stage: Pending, IssuedAt: d.issuedAt(c)})
+			stage := Pending
+			if len(record) == 0 && !d.expired(c.ID) {
+				stage = Previous
+			}
+			d.plan.Record = append(d.plan.Record, Credential{ID: c.ID, Label: c.Label, Stage: stage, IssuedAt: d.issuedAt(c)})
 		default:
 			d.plan.Unmanaged = append(d.plan.Unmanaged, c)
 		}
@@ -133,8 +139,8 @@ func (d *decision) number(c Credential) int {
 	return n
 }
 
-// choose finds the current credential and the newest unfinished one that a store can give back. Credentials older than
-// the current one of which the record knows nothing are previous ones whose time is over.
+// choose finds the current credential and the newest unfinished or found one that a store can give back. Credentials older
+// than the current one of which the record knows nothing are previous ones whose time is over.
 func (d *decision) choose() {
 	record := d.plan.Record
 	for i := range record {
@@ -145,7 +151,7 @@ func (d *decision) choose() {
 	for i := range record {
 		c := &record[i]
 		newer := d.current == nil || d.number(*c) > d.number(*d.current)
-		if c.Stage != Pending {
+		if c.Stage != Pending && !d.found(*c) {
 			continue
 		}
 		if !newer {
@@ -176,6 +182,11 @@ func (d *decision) expired(id string) bool {
 // readable reports whether a store can give the credential back.
 func (d *decision) readable(label string) bool {
 	return slices.ContainsFunc(d.seen.Stores, func(h Holding) bool { return h.Label == label && h.Readable })
+}
+
+// revokes reports whether a credential is to be revoked.
+func (d *decision) revokes(id string) bool {
+	return slices.ContainsFunc(d.revocations, func(s Step) bool { return s.ID == id })
 }
 
 func (d *decision) revoke(c Credential, words string) {
@@ -211,7 +222,7 @@ func (d *decision) revokeUnfinished() {
 // retire revokes previous credentials whose overlap is over.
 func (d *decision) retire() {
 	for _, c := range d.plan.Record {
-		if c.Stage != Previous || d.now.Before(c.RetireAt) {
+		if c.Stage != Previous || d.now.Before(c.RetireAt) || d.found(c) {
 			continue
 		}
 		switch {
@@ -238,12 +249,7 @@ func (d *decision) currentUsed() bool {
 		return false
 	}
 	ours := later(d.current.UsedAtPromotion, d.current.PromotedAt).Add(UseMargin)
-	for _, c := range d.seen.Credentials {
-		if c.ID == d.current.ID {
-			return c.LastUsedAt.After(ours)
-		}
-	}
-	return false
+	return d.lastUsed(d.current.ID).After(ours)
 }
 
 // advance finishes the unfinished rotation, or begins one that is due, or repairs what the stores hold.
@@ -295,6 +301,8 @@ func (d *decision) stale(label string) []int {
 func (d *decision) due() string {
 	c := d.current
 	switch {
+	case slices.ContainsFunc(d.plan.Record, d.found):
+		return "no store can give back any of the credentials that are there"
 	case c == nil && d.highest > 0:
 		return "the current credential is gone from the platform"
 	case c == nil:
@@ -330,6 +338,7 @@ func (d *decision) begin(why string) error {
 	taken := len(d.seen.Credentials)
 	d.needSlots = taken >= d.Slots
 	if d.needSlots {
+		d.makeRoom(taken - len(d.revocations) - d.Slots + 1)
 		taken -= len(d.revocations)
 	}
 	inPlace := d.Slots == 1 && d.current != nil && taken == 1
@@ -351,8 +360,8 @@ func (d *decision) begin(why string) error {
 	return nil
 }
 
-// finish proves and delivers a credential, makes it current, and without an overlap retires the others. Proving comes
-// before delivering, because what is delivered is used at once.
+// finish proves and delivers a credential, makes it current, and without an overlap retires the others that are known to be
+// previous ones. Proving comes before delivering, because what is delivered is used at once.
 func (d *decision) finish(label string, stores []int) {
 	d.add(StepVerify, label)
 	for _, i := range stores {
@@ -363,8 +372,7 @@ func (d *decision) finish(label string, stores []int) {
 		return
 	}
 	for _, c := range d.plan.Record {
-		revoked := slices.ContainsFunc(d.revocations, func(s Step) bool { return s.ID == c.ID })
-		if c.Label != label && !revoked {
+		if c.Label != label && !d.revokes(c.ID) && !d.found(c) {
 			d.plan.Steps = append(d.plan.Steps, Step{Kind: StepRevoke, ID: c.ID, Label: c.Label})
 		}
 	}
@@ -379,7 +387,7 @@ func (d *decision) add(kind StepKind, label string) {
 func (d *decision) full(why string, taken int) error {
 	advice, waits := "revoke one of them first", false
 	for _, c := range d.plan.Record {
-		if c.Stage != Previous {
+		if c.Stage != Previous || d.found(c) {
 			continue
 		}
 		waits = d.current != nil && !d.Forced

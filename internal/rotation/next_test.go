@@ -84,6 +84,7 @@ func TestNext(t *testing.T) {
 		both[1].LastUsedAt = start.Add(after)
 		return both
 	}
+	none := func(string) bool { return false }
 	proven := both.Proven(labels.Label(2), start.Add(hour))
 	for name, c := range map[string]struct {
 		record   Record
@@ -144,6 +145,26 @@ func TestNext(t *testing.T) {
 			"verify 2, promote 2", "finish"},
 		"state lost": {nil, Observed{Credentials: listed(3, 4), Stores: holds(4, 4)}, settings(), nil, start,
 			"verify 4, promote 4", "finish"},
+		"state lost, and nothing declared holds it": {nil, Observed{Credentials: listed(1), Stores: holds(0)}, settings(), none, start,
+			"issue 2, verify 2, deliver 2 to a, promote 2", "keep " + labels.Label(1)},
+		"state lost, and refreshed": {Record{{ID: id(1), Label: labels.Label(1), Stage: Previous}}, Observed{Credentials: listed(1), Stores: holds(0)},
+			settings(), nil, start, "issue 2, verify 2, deliver 2 to a, promote 2", "keep " + labels.Label(1)},
+		"state lost, no overlap": {nil, Observed{Credentials: listed(1), Stores: holds(0)}, settings(func(s *Settings) { s.Overlap = 0 }), none, start,
+			"issue 2, verify 2, deliver 2 to a, promote 2", "no store can give back any of the credentials that are there"},
+		"state lost, no overlap, and taken over": {nil, Observed{Credentials: listed(1, 2), Stores: holds(2)},
+			settings(func(s *Settings) { s.Overlap = 0 }), none, start, "verify 2, promote 2", "keep " + labels.Label(1)},
+		"state lost, and nothing declared holds the newest": {nil, Observed{Credentials: listed(4, 3, 5), Stores: holds(4)},
+			settings(func(s *Settings) { s.Slots = 3 }), none, start, "verify 4, promote 4", "keep " + labels.Label(5)},
+		"state lost, and no slot is free": {nil, Observed{Credentials: listed(10, 9), Stores: holds(0)}, settings(), none, start,
+			"revoke 9, issue 11, verify 11, deliver 11 to a, promote 11", "revoke " + labels.Label(9) + ": no store can give it back, and"},
+		"state lost, no slot is free, and the platform tells of uses": {nil, Observed{Credentials: append(used(0)[1:], listed(3)...), Stores: holds(0)},
+			settings(), none, start, "revoke 3, issue 4, verify 4, deliver 4 to a, promote 4", "keep " + labels.Label(2)},
+		"state lost, and there is one slot": {nil, Observed{Credentials: listed(1), Stores: holds(0)},
+			settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), none, start, "revoke 1, issue 2, verify 2, deliver 2 to a, promote 2", "its place"},
+		"state lost, and what is there has expired": {nil, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1), ExpiresAt: start}},
+			Stores: holds(0)}, settings(), none, start, "issue 2, verify 2, deliver 2 to a, promote 2, revoke 1", "while it is valid"},
+		"the first was recorded, and not delivered": {Record{recorded(1, Pending)}, Observed{Credentials: listed(1), Stores: holds(0)}, settings(), none,
+			start, "issue 2, verify 2, deliver 2 to a, promote 2, revoke 1", "its rotation was interrupted"},
 		"an interrupted rotation satisfies the trigger": {current, Observed{Credentials: listed(1, 2), Stores: holds(2)},
 			settings(func(s *Settings) { s.Forced = true }), nil, start, "verify 2, promote 2", "finish"},
 		"gone from the platform": {current, Observed{Stores: holds(1)}, settings(), nil, start,

@@ -36,7 +36,8 @@ type Credential struct {
 	Stage     Stage
 	// IssuedAt counts for when the next rotation is due; PromotedAt is when it became current.
 	IssuedAt, PromotedAt time.Time
-	// RetireAt is when a previous credential may go.
+	// RetireAt is when a previous credential may go; zero: as soon as there is a current one, or an overlap after the next
+	// promotion if there is none.
 	RetireAt time.Time
 	// UsedAtPromotion is the last use that may have been our own: a proof, or what the platform said when it became
 	// current. A use that is later by UseMargin is a caller's.
