@@ -406,6 +406,56 @@ func TestInline(t *testing.T) {
 	}
 }
 
+// TestSuccessWithoutAnAnswer answers single requests with a success that does not hold what was asked for: nothing is read
+// as "there is none", and no credential counts as revoked.
+func TestSuccessWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	var action, instead atomic.Value
+	action.Store("")
+	cfg := a.config()
+	cfg.Endpoint = proxy(t, a.URL, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			if form, _ := url.ParseQuery(string(body)); form.Get("Action") == action.Load() {
+				_, _ = io.WriteString(w, instead.Load().(string)) //nolint:forcetypeassert // only texts are stored
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(w, r)
+		})
+	})
+	d := full(t, open(t, cfg))
+	ref := create(t, d)
+	must(t, d.Grant(t.Context(), ref, []nhi.Entitlement{a.policy(), a.group()}))
+	issued, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	must(t, err)
+	for _, name := range []string{"ListAccessKeys", "ListAttachedUserPolicies", "ListGroupsForUser", "ListUserPolicies"} {
+		for what, text := range map[string]string{
+			"nothing": "", "a page of HTML": "<html></html>", "the answer to another request": "<GetUserResponse/>",
+			"half an answer":     "<" + name + "Response><" + name + "Result>",
+			"a page without end": "<" + name + "Response><" + name + "Result><IsTruncated>true</IsTruncated></" + name + "Result></" + name + "Response>",
+		} {
+			instead.Store(text)
+			action.Store(name)
+			_, err := d.ReadAccount(t.Context(), ref)
+			if err == nil || d.Classify(err).Code != driver.Unknown {
+				t.Errorf("%s answers %s: read gives %v", name, what, err)
+			}
+			if name == "ListAccessKeys" {
+				wantCode(t, d, d.RevokeCredential(t.Context(), ref, issued.Credential.ID), driver.Unknown)
+			}
+			action.Store("")
+		}
+	}
+	if got := read(t, d, ref); len(got.Credentials) != 1 || len(got.Entitlements) != 2 || len(a.ActiveKeys(ref.Name)) != 1 {
+		t.Errorf("the account reads as %+v", got)
+	}
+}
+
 // TestStoreLosesNoWrite lets another program write between the comparison and the change.
 func TestStoreLosesNoWrite(t *testing.T) {
 	t.Parallel()
