@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -175,7 +176,11 @@ func (d *awsDriver) sees(ctx context.Context, name string, suspended bool) error
 			return false, err
 		}
 		r, err := d.rights(ctx, name)
-		return u.isSuspended(r) == suspended, err
+		if err != nil {
+			return false, err
+		}
+		keys, err := d.keys(ctx, name)
+		return u.isSuspended(r, keys) == suspended, err
 	})
 }
 
@@ -229,7 +234,7 @@ func (d *awsDriver) Resume(ctx context.Context, ref nhi.Ref) error {
 		return err
 	}
 	note, noted := u.tags[suspendedTag]
-	if !noted && !u.isSuspended(r) {
+	if !noted && !r.denied && u.tags[keysOnlyTag] == "" {
 		return nil
 	}
 	for _, id := range splitIDs(note) {
@@ -237,8 +242,10 @@ func (d *awsDriver) Resume(ctx context.Context, ref nhi.Ref) error {
 			return err
 		}
 	}
-	if err := d.deleteInline(ctx, u.name, denyAll); err != nil {
-		return err
+	if !slices.Contains(r.entitlements, nhi.Entitlement{Type: typeInline, Target: denyAll}) { // Else it is not ours.
+		if err := d.deleteInline(ctx, u.name, denyAll); err != nil {
+			return err
+		}
 	}
 	if err := d.untag(ctx, u.name, keysOnlyTag, suspendedTag); err != nil {
 		return err

@@ -226,6 +226,27 @@ func proxy(t *testing.T, to string, change func(http.Handler) http.Handler) stri
 	return p.URL
 }
 
+// instead passes requests on, but for those that answer gives a status and a body for, by the operation that they ask for.
+func instead(t *testing.T, to string, answer func(action string) (status int, body string)) string {
+	t.Helper()
+	return proxy(t, to, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			sent, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			form, _ := url.ParseQuery(string(sent))
+			if status, body := answer(form.Get("Action")); status != 0 {
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, body)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(sent))
+			next.ServeHTTP(w, r)
+		})
+	})
+}
+
 // cut announces the whole answer and breaks off in its middle.
 func cut(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

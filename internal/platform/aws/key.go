@@ -93,11 +93,11 @@ func (d *awsDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Issue
 	if err != nil {
 		return driver.Issued{}, err
 	}
-	if err := d.mayIssue(ctx, u); err != nil {
-		return driver.Issued{}, err
-	}
 	known, err := d.keys(ctx, u.name)
 	if err != nil {
+		return driver.Issued{}, err
+	}
+	if err := d.mayIssue(ctx, u, known); err != nil {
 		return driver.Issued{}, err
 	}
 	if len(known) >= slots {
@@ -125,9 +125,9 @@ func (d *awsDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Issue
 	return d.issued(ctx, u.name, request.Label, out.AccessKey)
 }
 
-func (d *awsDriver) mayIssue(ctx context.Context, u user) error {
+func (d *awsDriver) mayIssue(ctx context.Context, u user, keys []key) error {
 	r, err := d.rights(ctx, u.name)
-	if err == nil && u.isSuspended(r) {
+	if err == nil && u.isSuspended(r, keys) {
 		err = driver.Errorf(driver.Conflict, "user %q is suspended and gets no access key; resume it first", u.name)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,48 @@ func TestNotAWS(t *testing.T) {
 				t.Errorf("status %d, body %q: get gives %v", status, body, err)
 			}
 		}
+	}
+}
+
+// TestSuccessWithoutAnAnswer answers single requests with a success that does not hold what was asked for: nothing is read
+// as "there is none", and no credential counts as revoked.
+func TestSuccessWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	type answer struct{ action, text string }
+	var next atomic.Value
+	next.Store(answer{})
+	cfg := a.config()
+	cfg.Endpoint = instead(t, a.URL, func(action string) (int, string) {
+		if now, ok := next.Load().(answer); ok && now.action == action {
+			return http.StatusOK, now.text
+		}
+		return 0, ""
+	})
+	d := full(t, open(t, cfg))
+	ref := create(t, d)
+	must(t, d.Grant(t.Context(), ref, []nhi.Entitlement{a.policy(), a.group()}))
+	issued, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	must(t, err)
+	for _, name := range []string{"ListAccessKeys", "ListAttachedUserPolicies", "ListGroupsForUser", "ListUserPolicies"} {
+		for what, text := range map[string]string{
+			"nothing": "", "a page of HTML": "<html></html>", "the answer to another request": "<GetUserResponse/>",
+			"half an answer":     "<" + name + "Response><" + name + "Result>",
+			"a page without end": "<" + name + "Response><" + name + "Result><IsTruncated>true</IsTruncated></" + name + "Result></" + name + "Response>",
+		} {
+			next.Store(answer{name, text})
+			_, err := d.ReadAccount(t.Context(), ref)
+			if err == nil || d.Classify(err).Code != driver.Unknown {
+				t.Errorf("%s answers %s: read gives %v", name, what, err)
+			}
+			if name == "ListAccessKeys" {
+				wantCode(t, d, d.RevokeCredential(t.Context(), ref, issued.Credential.ID), driver.Unknown)
+			}
+			next.Store(answer{})
+		}
+	}
+	if got := read(t, d, ref); len(got.Credentials) != 1 || len(got.Entitlements) != 2 || len(a.ActiveKeys(ref.Name)) != 1 {
+		t.Errorf("the account reads as %+v", got)
 	}
 }
 

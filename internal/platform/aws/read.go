@@ -3,6 +3,9 @@ package aws
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -42,13 +45,15 @@ type user struct {
 
 func (u user) mark() nhi.Mark { return nhi.FindMark(u.tags[markTag]) }
 
-// isSuspended reports whether a suspension was brought to its end.
-func (u user) isSuspended(r rights) bool { return r.denied || u.tags[keysOnlyTag] != "" }
+// isSuspended reports whether a suspension was brought to its end. Where no policy denies, it lasts until a key is on.
+func (u user) isSuspended(r rights, keys []key) bool {
+	return r.denied || (u.tags[keysOnlyTag] != "" && !slices.ContainsFunc(keys, func(k key) bool { return k.active }))
+}
 
 // rights are what a user holds directly.
 type rights struct {
 	entitlements []nhi.Entitlement
-	denied       bool // by the policy denyAll
+	denied       bool // by the policy denyAll, with the document that Suspend writes
 }
 
 // about makes a request about a user; AWS may not know yet of one that was just made.
@@ -195,16 +200,32 @@ func (d *awsDriver) rights(ctx context.Context, name string) (rights, error) {
 		if err != nil {
 			return err
 		}
-		inline := iam.NewListUserPoliciesPaginator(d.iam, &iam.ListUserPoliciesInput{UserName: &name, MaxItems: &d.pageSize})
-		return each(ctx, inline, func(page *iam.ListUserPoliciesOutput) error {
-			for _, policy := range page.PolicyNames {
-				out.inline(policy)
-			}
-			return nil
-		})
+		return d.inline(ctx, name, &out)
 	})
 	out.entitlements = nhi.SortEntitlements(out.entitlements)
 	return out, err
+}
+
+// inline adds the inline policies of a user to out. The list has their names only, and one name says too little.
+func (d *awsDriver) inline(ctx context.Context, name string, out *rights) error {
+	pages := iam.NewListUserPoliciesPaginator(d.iam, &iam.ListUserPoliciesInput{UserName: &name, MaxItems: &d.pageSize})
+	return each(ctx, pages, func(page *iam.ListUserPoliciesOutput) error {
+		for _, policy := range page.PolicyNames {
+			if policy != denyAll {
+				out.inline(policy, "")
+				continue
+			}
+			found, err := d.iam.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &name, PolicyName: &policy})
+			switch {
+			case isAbsent(err): // It was deleted since it was listed.
+			case err != nil:
+				return err
+			default:
+				out.inline(policy, aws.ToString(found.PolicyDocument))
+			}
+		}
+		return nil
+	})
 }
 
 func (r *rights) add(typeName, target string) {
@@ -217,12 +238,23 @@ func (r *rights) attached(policies []types.AttachedPolicy) {
 	}
 }
 
-func (r *rights) inline(name string) {
-	if name == denyAll {
+// inline adds an inline policy. One that only has the name of a suspension is what any other is.
+func (r *rights) inline(name, document string) {
+	if name == denyAll && isDenyAll(document) {
 		r.denied = true
 		return
 	}
 	r.add(typeInline, name)
+}
+
+// isDenyAll reports whether a document, which AWS encodes as in a URL, says what Suspend writes.
+func isDenyAll(document string) bool {
+	if text, err := url.PathUnescape(document); err == nil {
+		document = text
+	}
+	var got, want any
+	return json.Unmarshal([]byte(document), &got) == nil && json.Unmarshal([]byte(denyAllPolicy), &want) == nil &&
+		reflect.DeepEqual(got, want)
 }
 
 // ReadAccount returns the account whole.
@@ -248,7 +280,7 @@ func (d *awsDriver) whole(ctx context.Context, u user, r rights) (nhi.Account, e
 		Ref: nhi.Ref{Name: u.name, ID: u.id}, Mark: u.mark(), Status: nhi.Active,
 		Entitlements: r.entitlements, Settings: map[string]string{settingBoundary: u.boundary},
 	}
-	if u.isSuspended(r) {
+	if u.isSuspended(r, keys) {
 		account.Status = nhi.Suspended
 	}
 	for _, k := range keys {
@@ -342,7 +374,7 @@ func fromDetail(detail types.UserDetail) (user, rights) {
 		r.add(typeGroup, group)
 	}
 	for _, policy := range detail.UserPolicyList {
-		r.inline(aws.ToString(policy.PolicyName))
+		r.inline(aws.ToString(policy.PolicyName), aws.ToString(policy.PolicyDocument))
 	}
 	r.entitlements = nhi.SortEntitlements(r.entitlements)
 	return u, r

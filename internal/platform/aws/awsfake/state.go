@@ -143,6 +143,22 @@ func (f *Fake) AddKey(name string, active bool) string {
 	return k.id
 }
 
+// PutInline gives a user an inline policy out of band.
+func (f *Fake) PutInline(name, policy, document string) {
+	f.edit(func(s *state) { s.users[name].inline[policy] = document })
+}
+
+// SwitchOn switches a user's access key on out of band.
+func (f *Fake) SwitchOn(name, id string) {
+	f.edit(func(s *state) {
+		for i := range s.users[name].keys {
+			if k := &s.users[name].keys[i]; k.id == id {
+				k.active = true
+			}
+		}
+	})
+}
+
 // Burden gives a user everything that keeps AWS from deleting it.
 func (f *Fake) Burden(name string) {
 	f.edit(func(s *state) {

@@ -3,6 +3,7 @@ package awsfake
 import (
 	"crypto/rand"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,9 @@ func (f *Fake) userOperation(name string, in record) (record, error) {
 	u, known := f.live.users[in.text("UserName")], seen.users[in.text("UserName")]
 	if known == nil || u == nil {
 		return nil, refuse("NoSuchEntity", "The user with name %s cannot be found.", in.text("UserName"))
+	}
+	if name == "GetUserPolicy" {
+		return readPolicy(known, in.text("PolicyName"))
 	}
 	if out, is := readUser(name, known, in); is {
 		return out, nil
@@ -115,7 +119,7 @@ func detailed(u *user) any {
 	out := u.whole()
 	inline, attached, groups := []any{}, []any{}, []any{}
 	for _, name := range slices.Sorted(maps.Keys(u.inline)) {
-		inline = append(inline, record{"PolicyName": name, "PolicyDocument": u.inline[name]})
+		inline = append(inline, record{"PolicyName": name, "PolicyDocument": encoded(u.inline[name])})
 	}
 	for _, arn := range u.attached {
 		attached = append(attached, attachedPolicy(arn))
@@ -125,6 +129,19 @@ func detailed(u *user) any {
 	}
 	out["UserPolicyList"], out["AttachedManagedPolicies"], out["GroupList"] = inline, attached, groups
 	return out
+}
+
+// encoded is a document as answers hold it: URL-encoded as in RFC 3986 (IAM API Reference, GetUserPolicy).
+func encoded(document string) string {
+	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
+}
+
+func readPolicy(u *user, name string) (record, error) {
+	document, ok := u.inline[name]
+	if !ok {
+		return nil, refuse("NoSuchEntity", "The user policy with name %s cannot be found.", name)
+	}
+	return record{"UserName": u.name, "PolicyName": name, "PolicyDocument": encoded(document)}, nil
 }
 
 func attachedPolicy(arn string) any {
