@@ -61,6 +61,26 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestAfterChange(t *testing.T) {
+	limited, other := errors.New("slow down"), errors.New("other")
+	classify := func(err error) driver.Verdict {
+		if errors.Is(err, limited) {
+			return driver.Verdict{Code: driver.RateLimited, RetryAfter: time.Second}
+		}
+		return driver.Verdict{Code: driver.NotFound}
+	}
+	for _, err := range []error{nil, other} {
+		if got := driver.AfterChange(classify, err); got != err { //nolint:errorlint // the very same
+			t.Errorf("%v becomes %v", err, got)
+		}
+	}
+	got := driver.AfterChange(classify, fmt.Errorf("label the key: %w", limited))
+	want := driver.Verdict{Code: driver.Unavailable, RetryAfter: time.Second}
+	if verdict, known := driver.Known(got); !known || verdict != want || !errors.Is(got, limited) {
+		t.Errorf("%v has the verdict %+v", got, verdict)
+	}
+}
+
 func TestSpecCheckName(t *testing.T) {
 	strict := driver.Spec{Title: "Strict", CheckAccountName: func(name string) error {
 		if name == "root" {

@@ -28,7 +28,7 @@ const (
 	PermissionDenied
 	// Unsupported: this system cannot do it.
 	Unsupported
-	// RateLimited: too many requests; nothing was done.
+	// RateLimited: too many requests; nothing was done, or all of it was taken back (AfterChange).
 	RateLimited
 	// Unavailable: no answer, or none that says whether anything was done: refused connection, timeout, 503.
 	Unavailable
@@ -70,6 +70,21 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes an error with a code.
 func Errorf(code Code, format string, args ...any) error {
 	return &Error{Verdict: Verdict{Code: code}, Err: fmt.Errorf(format, args...)}
+}
+
+// AfterChange returns err as it must be once something was done that is not taken back: "rate limited" would say that
+// nothing was, and the call would be repeated whatever it does. That is Unavailable then. Every other error stays, as does
+// nil. classify is the driver's Classify.
+func AfterChange(classify func(error) Verdict, err error) error {
+	if err == nil {
+		return nil
+	}
+	verdict := classify(err)
+	if verdict.Code != RateLimited {
+		return err
+	}
+	verdict.Code = Unavailable
+	return &Error{Verdict: verdict, Err: err}
 }
 
 // LeftoverError is what DeleteAccount fails with if the account itself is gone for good, and something of it on the platform

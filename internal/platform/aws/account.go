@@ -39,8 +39,8 @@ func (d *awsDriver) CreateAccount(ctx context.Context, spec driver.AccountSpec) 
 	}
 	d.fresh.add("user:" + spec.Name)
 	defer func() {
-		if err != nil {
-			d.undo(ctx, spec.Name)
+		if err != nil && d.undo(ctx, spec.Name) != nil {
+			err = driver.AfterChange(classify, err)
 		}
 	}()
 	if out.User == nil || idOf(out.User.UserId, out.User.Arn) == "" {
@@ -78,10 +78,10 @@ func (d *awsDriver) finish(ctx context.Context, spec driver.AccountSpec, made *t
 }
 
 // undo removes a user whose creation failed. What it cannot remove is left to the mark.
-func (d *awsDriver) undo(ctx context.Context, name string) {
+func (d *awsDriver) undo(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	_ = d.remove(ctx, name)
+	return d.remove(ctx, name)
 }
 
 func tag(key, value string) types.Tag { return types.Tag{Key: &key, Value: &value} }

@@ -86,6 +86,20 @@ func joinIDs(ids []string) string {
 	return strings.Join(slices.Compact(ids), "+")
 }
 
+// issuing returns the tags of a user who gets a key beside the known ones. The key of an Issue that was cut off keeps its
+// label, which only the tags that change here have given it.
+func (u user) issuing(label string, known []key) []types.Tag {
+	var ids []string
+	var tags []types.Tag
+	for _, k := range known {
+		ids = append(ids, k.id)
+		if had := u.labelOf(k.id); had != u.tags[keyTag+k.id] {
+			tags = append(tags, tag(keyTag+k.id, had))
+		}
+	}
+	return append(tags, tag(issuingTag, label), tag(knownTag, joinIDs(ids)))
+}
+
 // Issue makes an access key. IAM keeps no label with a key, so it stands in tags of the user: first as that of a key to
 // come, then as that key's.
 func (d *awsDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueRequest) (driver.Issued, error) {
@@ -103,11 +117,7 @@ func (d *awsDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Issue
 	if len(known) >= slots {
 		return driver.Issued{}, driver.Errorf(driver.Conflict, "user %q has %d access keys already", u.name, len(known))
 	}
-	var ids []string
-	for _, k := range known {
-		ids = append(ids, k.id)
-	}
-	if err := d.tag(ctx, u.name, tag(issuingTag, request.Label), tag(knownTag, joinIDs(ids))); err != nil {
+	if err := d.tag(ctx, u.name, u.issuing(request.Label, known)...); err != nil {
 		return driver.Issued{}, err
 	}
 	var out *iam.CreateAccessKeyOutput
@@ -153,7 +163,9 @@ func (d *awsDriver) issued(ctx context.Context, name, label string, made *types.
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 		defer cancel()
-		_ = d.dropKey(ctx, name, id)
+		if d.dropKey(ctx, name, id) != nil {
+			err = driver.AfterChange(classify, err)
+		}
 		return driver.Issued{}, err
 	}
 	return driver.Issued{

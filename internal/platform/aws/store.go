@@ -140,7 +140,7 @@ func (d *awsDriver) replaceSecret(ctx context.Context, path, text, description, 
 	}
 	_, err = d.secrets.UpdateSecret(ctx, &secretsmanager.UpdateSecretInput{SecretId: &path, Description: &description})
 	if err != nil {
-		return err
+		return driver.AfterChange(classify, err)
 	}
 	_, err = d.secrets.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
 		SecretId: &path, VersionStage: aws.String(pending), RemoveFromVersionId: &after,
@@ -148,7 +148,7 @@ func (d *awsDriver) replaceSecret(ctx context.Context, path, text, description, 
 	if hasCode(err, "InvalidParameterException") {
 		return nil // Another writer has taken the label, which is all that was wanted.
 	}
-	return err
+	return driver.AfterChange(classify, err)
 }
 
 // lost says what a refused change of the current version means: another writer was faster.

@@ -147,7 +147,9 @@ func (d *kubernetesDriver) token(
 		if err != nil {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 			defer cancel()
-			_ = d.removeAnchor(ctx, anchor.ObjectMeta)
+			if d.removeAnchor(ctx, anchor.ObjectMeta) != nil {
+				err = driver.AfterChange(classify, err)
+			}
 		}
 	}()
 	seconds := int64(time.Until(ends).Seconds())

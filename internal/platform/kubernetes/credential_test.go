@@ -12,6 +12,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
@@ -183,4 +184,15 @@ func TestTokensKeptByKubernetes(t *testing.T) {
 	if strings.Contains(seen, canary) || strings.Contains(seen, `"data"`) || !strings.Contains(seen, name) {
 		t.Errorf("the driver read what Secrets hold, or not their names")
 	}
+}
+
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	resttest.RateLimits(t, c, func(change func(http.Handler) http.Handler) driver.Driver {
+		cfg := c.config()
+		cfg.CACertFile = ""
+		cfg.Host = c.proxy(t, change)
+		return c.open(t, cfg)
+	})
 }

@@ -61,7 +61,7 @@ func (c *client) CreateAccount(ctx context.Context, spec driver.AccountSpec) (nh
 	if made.Status = statusActive; spec.Suspended {
 		made.Status = statusLocked
 	}
-	return made.ref(), c.checkAlone(ctx, made)
+	return made.ref(), driver.AfterChange(c.Classify, c.checkAlone(ctx, made))
 }
 
 // checkTaken fails with AlreadyExists if a login is taken. Capitals and small letters are the same to Redmine.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
@@ -418,4 +421,20 @@ func TestBrokenLogin(t *testing.T) {
 			t.Errorf("%s: %v", fault, err)
 		}
 	}
+}
+
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	target, err := url.Parse(s.bed.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resttest.RateLimits(t, s, func(change func(http.Handler) http.Handler) driver.Driver {
+		proxy := httptest.NewServer(change(httputil.NewSingleHostReverseProxy(target)))
+		t.Cleanup(proxy.Close)
+		config := s.config()
+		config.URL = proxy.URL
+		return open(t, config)
+	})
 }

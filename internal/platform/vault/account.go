@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"strings"
 	"time"
@@ -91,7 +92,9 @@ func (d *vaultDriver) CreateAccount(ctx context.Context, spec driver.AccountSpec
 		err = d.conn.write(ctx, d.rolePath(spec.Name), settings)
 	}
 	if err != nil {
-		d.undo(ctx, ref)
+		if d.undo(ctx, ref) != nil {
+			err = driver.AfterChange(classify, err)
+		}
 		return nhi.Ref{}, err
 	}
 	return ref, nil
@@ -136,13 +139,14 @@ func (d *vaultDriver) tie(ctx context.Context, entityID, roleID string) error {
 
 // undo takes back what a failed creation may have made. It works on although the caller's context may have ended, and
 // leaves what it cannot remove to the mark.
-func (d *vaultDriver) undo(ctx context.Context, ref nhi.Ref) {
+func (d *vaultDriver) undo(ctx context.Context, ref nhi.Ref) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if id, err := d.roleID(ctx, ref.Name); err == nil && id == ref.ID {
-		_ = d.conn.remove(ctx, d.rolePath(ref.Name))
+	id, err := d.roleID(ctx, ref.Name)
+	if err == nil && id == ref.ID {
+		err = d.conn.remove(ctx, d.rolePath(ref.Name))
 	}
-	_ = d.conn.remove(ctx, "identity/entity/id/"+ref.ID)
+	return errors.Join(err, d.conn.remove(ctx, "identity/entity/id/"+ref.ID))
 }
 
 // undoClaim removes the entity that a claim without an answer may have made.

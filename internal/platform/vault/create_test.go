@@ -11,6 +11,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/resttest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
@@ -227,4 +228,13 @@ func TestAdoptEntityWithoutRole(t *testing.T) {
 		t.Errorf("the released account has the mark %q", got)
 	}
 	must(t, d.DeleteAccount(t.Context(), before.Ref))
+}
+
+func TestRateLimits(t *testing.T) {
+	s := newServer(t)
+	resttest.RateLimits(t, s, func(change func(http.Handler) http.Handler) driver.Driver {
+		cfg := s.config()
+		cfg.Address = s.proxy(t, change)
+		return s.open(t, cfg)
+	})
 }

@@ -119,6 +119,9 @@ func (d *vaultDriver) Issue(ctx context.Context, ref nhi.Ref, request driver.Iss
 	}
 	s, err := d.secretID(ctx, f.ref.Name, made.Accessor)
 	if err != nil {
+		if d.undoSecretID(ctx, f.ref.Name, made.Accessor) != nil {
+			err = driver.AfterChange(classify, err)
+		}
 		return driver.Issued{}, err
 	}
 	return driver.Issued{Credential: s.credential(), Login: f.ref.ID, Secret: secret.New(made.SecretID)}, nil

@@ -76,7 +76,7 @@ func (d *vaultDriver) PutSecret(ctx context.Context, path string, s driver.Store
 	if metadata.CustomMetadata == nil {
 		metadata.CustomMetadata = map[string]string{}
 	}
-	return out.Version, d.conn.write(ctx, p.metadata(), metadata)
+	return out.Version, driver.AfterChange(classify, d.conn.write(ctx, p.metadata(), metadata))
 }
 
 // deletedVersion returns the newest version at p if it was deleted or destroyed, 0 if it is alive or there is none.

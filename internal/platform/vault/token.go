@@ -45,7 +45,7 @@ func (d *vaultDriver) MintToken(ctx context.Context, ref nhi.Ref) (driver.Token,
 	begin := time.Now()
 	auth, err := d.conn.login(ctx, strings.TrimPrefix(d.approle, "auth/"), f.ref.ID, made.SecretID)
 	if err != nil {
-		d.undoSecretID(ctx, f.ref.Name, made.Accessor)
+		_ = d.undoSecretID(ctx, f.ref.Name, made.Accessor) // Else it ends after passingTTL.
 		return driver.Token{}, err
 	}
 	if auth.TokenType == "batch" {
@@ -59,11 +59,11 @@ func (d *vaultDriver) MintToken(ctx context.Context, ref nhi.Ref) (driver.Token,
 	return token, nil
 }
 
-// undoSecretID destroys the secret id of a login that failed. What it cannot destroy ends after passingTTL.
-func (d *vaultDriver) undoSecretID(ctx context.Context, name, accessor string) {
+// undoSecretID destroys a secret id that nobody will learn.
+func (d *vaultDriver) undoSecretID(ctx context.Context, name, accessor string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	_ = d.conn.write(ctx, d.rolePath(name)+"/secret-id-accessor/destroy", secretIDAccessor{accessor})
+	return gone(d.conn.write(ctx, d.rolePath(name)+"/secret-id-accessor/destroy", secretIDAccessor{accessor}))
 }
 
 // RevokeToken revokes with the admin's rights: a token may not have the right to revoke itself, and has none at all once
