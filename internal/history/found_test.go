@@ -93,6 +93,29 @@ func TestForgottenRotationMoves(t *testing.T) {
 	h.end(t, nil)
 }
 
+// A removal failed, and then its store was taken out of the configuration: the plan promised the removal all the same.
+func TestRemovalFromAStoreThatIsNotConfigured(t *testing.T) {
+	a := rotated()
+	a.rotation.stores = []string{"q", "r"}
+	h := begin(t, a)
+	a.rotation.stores = []string{"q"}
+	h.sabotage = func(c fleet.Call) error {
+		if c.Platform == "r" && c.Change != nil {
+			return driver.Errorf(driver.PermissionDenied, "read only for now")
+		}
+		return nil
+	}
+	h.run(t, options{between: func() {}})
+	h.sabotage = nil
+	h.wish.unplugged["r"] = true
+	if h.run(t, options{}) != nil {
+		t.Error("planned")
+	}
+	h.wish.unplugged["r"] = false
+	h.rest(t, nil)
+	h.end(t, nil)
+}
+
 // squatter makes an account that nobody has marked.
 func squatter(t *testing.T, h *history, platform, name string) {
 	t.Helper()

@@ -148,6 +148,24 @@ func (p *rotationPlan) checkPlatforms() {
 			p.need(store, driver.CanStoreSecrets, b.at.AtName("platform"))
 		}
 	}
+	p.checkRemovals()
+}
+
+// checkRemovals refuses what an update would fail to remove: a refresh looks at the places that were declared last, and one
+// of which an update had failed before is not among them.
+func (p *rotationPlan) checkRemovals() {
+	var declared []lifecycle.Place
+	for _, b := range p.plan.deliverBlocks() {
+		declared = append(declared, b.place())
+	}
+	for _, place := range p.state.record().Delivered {
+		if slices.Contains(declared, place) || p.data.fleet.Retired(place.Platform) {
+			continue
+		}
+		if _, err := p.data.fleet.Platform(place.Platform); err != nil {
+			addErrorAt(p.diags, path.Root("deliver"), "Unknown platform", fmt.Errorf("what was delivered to %s is to be removed: %w", place, err))
+		}
+	}
 }
 
 // platform returns a platform by its name, nil if it is not known.
