@@ -39,7 +39,39 @@ func establish(ctx context.Context, f *fleet.Fleet, id Identity, platform string
 	if err := reconcile.CheckOwner(platform, found, desired.Mark, known.ID, account.Adopt); err != nil {
 		return nil, err
 	}
+	if found.Name != account.Name && known.ID != "" && found.ID == known.ID {
+		return renamed(ctx, conn, desired, account, found)
+	}
+	if err := spelled(platform, account.Name, found); err != nil {
+		return nil, err
+	}
 	return shape(ctx, conn, desired, found)
+}
+
+// spelled fails if a platform that does not tell the cases of letters apart, or that rewrites names, has the account under
+// another name than the declared one: state and plan would never agree on it.
+func spelled(platform, name string, found nhi.Account) error {
+	if found.Name == name {
+		return nil
+	}
+	return fmt.Errorf("platform %q spells the account %q, and not %q; write it so", platform, found.Name, name)
+}
+
+// renamed refuses the account that state records and that has another name now, after it has cut it off if that is
+// declared: a suspension does not wait. The record keeps the declared name; with the other one the next plan would delete
+// the account.
+func renamed(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired, account Account, found nhi.Account) (*establishment, error) {
+	failure := renamedError(conn.Platform().Name(), account.Name, found)
+	if !desired.Suspended {
+		return nil, failure
+	}
+	e, err := shape(ctx, conn, desired, found)
+	e.now.Name = account.Name
+	return e, errors.Join(err, failure)
+}
+
+func renamedError(platform, name string, found nhi.Account) error {
+	return fmt.Errorf("account %q on platform %q was renamed to %q outside Terraform; rename it back", name, platform, found.Name)
 }
 
 // find reads the account by the id that state knows, and if there is none with that id, by name: it may have been
@@ -72,6 +104,9 @@ func create(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired, ac
 		return e, fmt.Errorf("reading back the new account: %w", err)
 	}
 	e.now = read
+	if err := spelled(conn.Platform().Name(), account.Name, read); err != nil {
+		return e, err
+	}
 	return e, settled(conn, desired, read)
 }
 
@@ -91,7 +126,7 @@ func lookAgain(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired,
 		return nil, errors.Join(failure, reconcile.CheckOwner(conn.Platform().Name(), found, desired.Mark, "", false))
 	}
 	e := &establishment{conn: conn, made: true, now: found}
-	if driver.CodeOf(failure) == driver.Unavailable {
+	if driver.CodeOf(failure) == driver.Unavailable && found.Name == account.Name {
 		if err := settled(conn, desired, found); err == nil {
 			return e, nil // only the answer was lost
 		}

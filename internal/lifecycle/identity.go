@@ -95,7 +95,7 @@ func Observe(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[stri
 			return err
 		}
 		if account.Name != r.Name {
-			return fmt.Errorf("account %q on platform %q was renamed to %q outside Terraform; rename it back", r.Name, platform, account.Name)
+			return renamedError(platform, r.Name, account)
 		}
 		records.set(platform, record(conn, account))
 		accounts.set(platform, account)
@@ -142,6 +142,9 @@ func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, acc
 	}
 	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
 	if err := reconcile.CheckOwner(platform, existing, mark, "", account.Adopt); err != nil {
+		return Preview{}, err
+	}
+	if err := spelled(platform, account.Name, existing); err != nil {
 		return Preview{}, err
 	}
 	if preview.Found = existing.Mark == mark; !preview.Found {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -43,6 +44,8 @@ type memory struct {
 	// refuse, if set, is asked about every operation.
 	refuse func(op string) error
 	ops    []string
+	// folds makes names of another case the same name; rewrites makes every new name lower case.
+	folds, rewrites bool
 }
 
 func newMemory(name string) *memory {
@@ -86,12 +89,14 @@ func (m *memory) do(ctx context.Context, op string, f func() error) error {
 
 func (m *memory) find(ref nhi.Ref) (nhi.Account, error) {
 	for _, a := range m.accounts {
-		if ref.ID != "" && a.ID == ref.ID || ref.ID == "" && a.Name == ref.Name {
+		if ref.ID != "" && a.ID == ref.ID || ref.ID == "" && m.same(a.Name, ref.Name) {
 			return copied(a), nil
 		}
 	}
 	return nhi.Account{}, driver.Errorf(driver.NotFound, "no account %q (%s)", ref.Name, ref.ID)
 }
+
+func (m *memory) same(a, b string) bool { return a == b || m.folds && strings.EqualFold(a, b) }
 
 func copied(a nhi.Account) nhi.Account {
 	a.Entitlements, a.Credentials, a.Settings = slices.Clone(a.Entitlements), slices.Clone(a.Credentials), maps.Clone(a.Settings)
@@ -185,6 +190,9 @@ func (p plain) CreateAccount(ctx context.Context, spec driver.AccountSpec) (ref 
 		}
 		p.m.made++
 		ref = nhi.Ref{Name: spec.Name, ID: fmt.Sprintf("%s-%d", p.m.name, p.m.made)}
+		if p.m.rewrites {
+			ref.Name = strings.ToLower(ref.Name)
+		}
 		a := nhi.Account{Ref: ref, Mark: spec.Mark, Status: nhi.Active, Settings: map[string]string{"note": ""}, ExpiresAt: spec.ExpiresAt}
 		if spec.Suspended {
 			a.Status = nhi.Suspended
