@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
@@ -71,15 +72,17 @@ resource "nhi_identity" "this" {
 resource "nhi_grant" "this" {
   identity     = { name = terraform_data.x.output.name, account_names = {} }
   entitlements = { warehouse = terraform_data.x.output.rights }
+  expires_at   = terraform_data.x.output.until
   depends_on   = [nhi_identity.this]
 }
 `, s.block(), input)
 	}
 	s.cleanup("agent")
-	w.Configure(hcl(`{ enabled = true, name = "agent", rights = ["role:a", "role:b"] }`))
+	until := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
+	w.Configure(hcl(fmt.Sprintf(`{ enabled = true, name = "agent", rights = ["role:a", "role:b"], until = %q }`, until(8*time.Hour))))
 	w.Apply()
 	s.holds("agent", "role:a", "role:b")
-	w.Configure(hcl(`{ enabled = false, name = "agent", rights = ["role:b"] }`))
+	w.Configure(hcl(fmt.Sprintf(`{ enabled = false, name = "agent", rights = ["role:b"], until = %q }`, until(9*time.Hour))))
 	w.Apply()
 	s.holds("agent", "role:b")
 	if status := s.account("agent").Status; status != nhi.Suspended {

@@ -221,6 +221,9 @@ func (p *grantPlan) computed(ctx context.Context) map[string]attr.Value {
 	values := map[string]attr.Value{
 		"status": grantStatus(p.plan.expired(p.data.now())), "pending": stringList(nil), "targets": types.MapUnknown(types.StringType),
 	}
+	if p.plan.ExpiresAt.IsUnknown() {
+		values["status"] = types.StringUnknown() // see expiresSoon
+	}
 	if name := p.plan.identityName(); !p.creating && known(name) && p.data.accounts.creates(name.ValueString()) {
 		// The identity is replaced, and its accounts lose what they hold: this makes it an update, which grants it again.
 		values["pending"] = types.ListUnknown(types.StringType)
