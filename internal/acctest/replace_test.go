@@ -28,7 +28,13 @@ func TestReplace(t *testing.T) {
 	w.Apply("-replace=nhi_grant.this")
 	s.holds("agent", s.texts(0, 1)...)
 	w.must(0, "taint", "nhi_identity.this")
+	// The account carries our mark as one does that a killed run has left, and nothing promises that it will stay.
+	w.Plan(exitChanges).Has(t, "must be replaced", "If this plan replaces the identity (-/+), the account is deleted first")
+	before = s.account("agent").ID
 	w.Apply()
+	if s.account("agent").ID == before {
+		t.Error("the tainted account was not replaced")
+	}
 	s.holds("agent", s.texts(0, 1)...)
 }
 

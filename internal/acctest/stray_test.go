@@ -79,7 +79,7 @@ func TestStrayOfADeclaredIdentity(t *testing.T) {
 	s.Apply()
 	s.orphans(nil, []string{"sap/agent"})
 	s.Configure(s.c.hcl() + strayHCL)
-	s.Apply().Has(t, "It will be taken over")
+	s.Apply().Has(t, "it is taken over")
 	s.orphans(nil, nil)
 	s.Destroy()
 	s.kept.gone("agent")

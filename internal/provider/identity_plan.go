@@ -300,8 +300,10 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 		return nil, false
 	}
 	if preview.Found {
+		// A tainted identity is planned as a creation alone: nothing here tells it from an account that a killed run has left.
 		p.diags.AddAttributeWarning(b.path(), fmt.Sprintf("Account %q exists on platform %q", r.Name, platform.Name()),
-			"It carries this stack's mark for this identity, so an earlier run made it and did not get to record it. It will be taken over.")
+			"It carries this stack's mark for this identity. If this plan replaces the identity (-/+), the account is deleted first, with "+
+				"everything it holds, and made anew. Otherwise an earlier run made it and did not get to record it: it is taken over.")
 	}
 	if preview.AdoptedID != "" {
 		p.data.accounts.own(platform.Name(), r.Name, preview.AdoptedID)
