@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
 )
@@ -38,12 +39,13 @@ func TestReplace(t *testing.T) {
 	s.holds("agent", s.texts(0, 1)...)
 }
 
+const createBeforeDestroy = "  lifecycle {\n    create_before_destroy = true\n  }"
+
 // With create_before_destroy the new object is the same account as the old one, which must not be deleted after it.
 func TestCreateBeforeDestroy(t *testing.T) {
 	t.Parallel()
 	s := sandboxSite(t, "warehouse")
-	const lifecycle = "  lifecycle {\n    create_before_destroy = true\n  }"
-	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}, extra: lifecycle, extraGrant: lifecycle}
+	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0, 1}, extra: createBeforeDestroy, extraGrant: createBeforeDestroy}
 	w := c.workspace(t)
 	w.Apply()
 	w.ApplyOnly("-replace=nhi_grant.this")
@@ -51,6 +53,81 @@ func TestCreateBeforeDestroy(t *testing.T) {
 	w.must(0, "taint", "nhi_identity.this")
 	w.ApplyFails().Has(t, "Remove create_before_destroy")
 	s.holds("agent", s.texts(0, 1)...)
+}
+
+// An identity gets another name and its account keeps its own: the account is deleted first and made anew. If it would stay,
+// because it is suspended or because the new one is made first, it is left alone.
+func TestRenamedIdentity(t *testing.T) {
+	t.Parallel()
+	s := sandboxSite(t, "warehouse")
+	c := config{stack: "stack", identity: "agent", sites: []*site{s}, holds: []int{0}, accountExtra: `name = "svc"`}
+	w := c.workspace(t)
+	w.Apply()
+	first := s.account("svc")
+	rename := func(identity, extra string) {
+		c.identity, c.extra, c.extraGrant = identity, extra, ""
+		if extra == createBeforeDestroy {
+			c.extraGrant = extra
+		}
+		w.Configure(c.hcl())
+	}
+	rename("bot", "")
+	w.Apply()
+	second := s.account("svc")
+	if second.ID == first.ID || second.Mark != (nhi.Mark{Stack: "stack", Identity: "bot"}) {
+		t.Errorf("the account was %+v and is %+v", first, second)
+	}
+	s.holds("svc", s.texts(0)...)
+
+	const refusal = `account "svc" on warehouse already belongs to the identity "bot" of this stack`
+	rename("bot", "  on_destroy = \"suspend\"")
+	w.Apply()
+	rename("third", "")
+	w.Plan(exitError).Has(t, refusal)
+	rename("bot", createBeforeDestroy)
+	w.Apply()
+	rename("third", createBeforeDestroy)
+	w.ApplyFails().Has(t, refusal)
+	if now := s.account("svc"); now.ID != second.ID || now.Mark != second.Mark || now.Status != second.Status {
+		t.Errorf("the account was %+v and is %+v", second, now)
+	}
+	s.holds("svc", s.texts(0)...)
+
+	c.accountExtra = `name = "svc3"`
+	s.cleanup("svc3")
+	rename("third", "")
+	w.Apply()
+	s.gone("svc")
+	s.holds("svc3", s.texts(0)...)
+	w.Destroy()
+}
+
+// The rotation of an identity that gets another name begins anew with its account.
+func TestRenamedIdentityWithARotation(t *testing.T) {
+	t.Parallel()
+	issuer, store := sandboxSite(t, "warehouse"), sandboxSite(t, "secrets")
+	r := newRotations(t, []*site{issuer}, store)
+	r.accountExtra = `name = "svc"`
+	w := r.workspace(t)
+	w.Apply()
+	old := r.path(issuer)
+	r.identity = unique(t, "renamed")
+	w.Configure(r.hcl())
+	w.Apply()
+	stored, err := store.secrets().GetSecret(t.Context(), r.path(issuer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := issuer.login(t, stored); err != nil {
+		t.Error(err)
+	}
+	if credentials := issuer.account("svc").Credentials; len(credentials) != 1 {
+		t.Errorf("credentials %+v", credentials)
+	}
+	if _, err := store.secrets().GetSecret(t.Context(), old); store.hand.Classify(err).Code != driver.NotFound {
+		t.Errorf("the secret of the old name: %v", err)
+	}
+	w.Destroy()
 }
 
 // Values that are known at apply only.

@@ -125,7 +125,8 @@ type Preview struct {
 	Lacking []string
 }
 
-// Inspect checks at plan time that an account can be made, or taken over.
+// Inspect checks at plan time that an account can be made, or taken over. With a *reconcile.OwnershipError it also returns what
+// can be said of the account once the one that is in its way has gone.
 func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, account Account) (Preview, error) {
 	conn, err := connect(ctx, f, platform, "")
 	if err != nil {
@@ -142,7 +143,7 @@ func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, acc
 	}
 	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
 	if err := reconcile.CheckOwner(platform, existing, mark, "", account.Adopt); err != nil {
-		return Preview{}, err
+		return preview, err
 	}
 	if err := spelled(platform, account.Name, existing); err != nil {
 		return Preview{}, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 )
 
@@ -31,6 +32,9 @@ type Rotation struct {
 	Deliveries []Delivery
 	// GivenUp lists places that another rotation holds now and gives up before this one is made: for planning.
 	GivenUp []Place
+	// Leaves reports whether an account that is another identity's now is deleted before this rotation is made: for planning.
+	// It may be nil.
+	Leaves func(nhi.Account) bool
 }
 
 // RotationRecord is what state keeps of a rotation. None of it is secret.
@@ -84,7 +88,9 @@ func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rot
 	grant := Grant{Identity: r.Identity, AccountNames: r.AccountNames, AccountIDs: r.AccountIDs}
 	w.account, err = grant.account(ctx, f, w.conn, now, true)
 	w.exists = err == nil
-	if err != nil && !grant.gone(r.Platform, err) {
+	var owned *reconcile.OwnershipError
+	leaves := r.Leaves != nil && errors.As(err, &owned) && r.Leaves(owned.Account)
+	if err != nil && !leaves && !grant.gone(r.Platform, err) {
 		return nil, Problems{{r.Platform, err}}
 	}
 	var problems Problems

@@ -20,6 +20,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
 )
 
 // ValidateConfig checks what needs no platform.
@@ -71,6 +72,7 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	}
 	p := identityPlan{data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), diags: &resp.Diagnostics}
 	p.checkExpiry()
+	p.noteLeaving()
 	values := p.computed(ctx)
 	if resp.Diagnostics.HasError() {
 		return
@@ -116,6 +118,14 @@ func (p *identityPlan) checkExpiry() {
 	if at := p.plan.expiry(); changed && !at.IsZero() && !p.data.now().Before(at) {
 		p.diags.AddAttributeError(path.Root("expires_at"), "Date in the past", expiredText(at, p.data.now(),
 			"To suspend the identity now, set enabled = false."))
+	}
+}
+
+// noteLeaving notes the accounts that are deleted before those of the identity's new name are made, which may be named as they
+// are. With create_before_destroy that is not so, which the provider does not learn: the apply finds them there, and refuses.
+func (p *identityPlan) noteLeaving() {
+	if !p.creating && known(p.plan.Name) && !p.plan.Name.Equal(p.state.Name) && p.state.OnDestroy.ValueString() != onDestroySuspend {
+		p.data.accounts.leave(p.state.Name.ValueString(), p.state.records())
 	}
 }
 
@@ -285,6 +295,10 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 	preview, err := lifecycle.Inspect(ctx, p.data.fleet, p.plan.Name.ValueString(), platform.Name(), wish)
 	if errors.Is(err, fleet.ErrNotConfigured) {
 		return recordValue(r), true
+	}
+	var owned *reconcile.OwnershipError
+	if errors.As(err, &owned) && p.data.accounts.leaves(platform.Name(), owned.Account) {
+		err = nil
 	}
 	if err != nil {
 		p.diags.AddAttributeError(b.path(), fmt.Sprintf("Unable to plan the account on platform %q", platform.Name()), err.Error())

@@ -114,7 +114,8 @@ func identityAttributes() map[string]schema.Attribute {
 		"name": schema.StringAttribute{
 			Required: true, PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			MarkdownDescription: "Name of the identity, unique in its stack, and default name of its accounts. 1 to 63 letters, " +
-				"digits, `.`, `_` or `-`. Changing it replaces the identity with all its accounts.",
+				"digits, `.`, `_` or `-`. Changing it replaces the identity with all its accounts, also those that have a `name` of their " +
+				"own. With `on_destroy = \"suspend\"` or `create_before_destroy` the old ones would be in the way, which is refused.",
 		},
 		"kind": schema.StringAttribute{
 			Required: true, Validators: []validator.String{stringvalidator.OneOf(kindNames...)},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -17,7 +18,10 @@ type plannedAccounts struct {
 	created    map[string]bool                // identities that are made by this plan
 	ids        map[accountKey]string          // accounts that are an identity's once this plan is applied, whatever mark they carry now
 	statuses   map[accountKey]nhi.Status      // what accounts are once this plan is applied; "": not known before
+	leaving    map[accountKey]leavingAccount  // accounts that go with an identity that is replaced by one of another name
 }
+
+type leavingAccount struct{ identity, id string }
 
 type accountClaim struct {
 	identity string
@@ -28,6 +32,7 @@ func newPlannedAccounts() *plannedAccounts {
 	return &plannedAccounts{
 		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
 		created: make(map[string]bool), ids: make(map[accountKey]string), statuses: make(map[accountKey]nhi.Status),
+		leaving: make(map[accountKey]leavingAccount),
 	}
 }
 
@@ -104,6 +109,24 @@ func (p *plannedAccounts) becomes(platform, account string) (status nhi.Status, 
 	defer p.mu.Unlock()
 	status, planned = p.statuses[accountKey{platform, account}]
 	return status, planned
+}
+
+// leave notes that the accounts of an identity are deleted before the one that replaces it is made. The first of the two
+// plannings of a replacement knows that.
+func (p *plannedAccounts) leave(identity string, records map[string]lifecycle.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for platform, r := range records {
+		p.leaving[accountKey{platform, r.Name}] = leavingAccount{identity, r.ID}
+	}
+}
+
+// leaves reports whether leave has noted this very account.
+func (p *plannedAccounts) leaves(platform string, account nhi.Account) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	noted, ok := p.leaving[accountKey{platform, account.Name}]
+	return ok && noted == leavingAccount{account.Mark.Identity, account.ID}
 }
 
 // creates reports whether the plan makes the identity, anew or for the first time.

@@ -221,6 +221,7 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 	if id := p.data.accounts.owned(wish.Platform, account); id != "" {
 		wish.AccountIDs = map[string]string{wish.Platform: id} // by the time the rotation is applied it carries our mark
 	}
+	wish.Leaves = func(account nhi.Account) bool { return p.data.accounts.leaves(wish.Platform, account) }
 	if p.claim(wish); p.diags.HasError() {
 		return nil
 	}
