@@ -35,7 +35,7 @@ func (d *Driver) CreateAccount(ctx context.Context, spec driver.AccountSpec) (nh
 	}
 	made, err := d.created(ctx, response, spec.Name)
 	if err != nil {
-		return nhi.Ref{}, err
+		return nhi.Ref{}, driver.AfterChange(d.Classify, err)
 	}
 	ref := nhi.Ref{Name: spec.Name, ID: made.ID}
 	switch {

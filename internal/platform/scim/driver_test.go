@@ -264,6 +264,25 @@ func TestServiceThatDoesNotKeepWhatItWasGiven(t *testing.T) {
 	}
 }
 
+// A service that does not answer with the user that it has made is asked for it. If it says then that it was asked too often,
+// the creation is not one to repeat.
+func TestRateLimitAfterCreation(t *testing.T) {
+	w := newWorld(t, scimfake.Options{})
+	made := false
+	w.fake.SetFault(func(r *http.Request) *scimfake.Fault {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/Users") {
+			made = true
+			return &scimfake.Fault{Rewrite: func([]byte) []byte { return nil }}
+		}
+		if made {
+			return &scimfake.Fault{Instead: true, Status: http.StatusTooManyRequests}
+		}
+		return nil
+	})
+	_, err := w.driver.CreateAccount(t.Context(), driver.AccountSpec{Name: "agent", Mark: testMark})
+	w.wantCode("create", err, driver.Unavailable)
+}
+
 func TestCaseOfNames(t *testing.T) {
 	w := newWorld(t, scimfake.Options{})
 	ref := w.create("Billing-Agent")
