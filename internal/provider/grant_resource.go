@@ -195,9 +195,13 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("identity"), grant.Identity)...)
 	if onlyUnconfigured(problems) {
 		warnUnconfigured(problems, "nhi_grant of", grant.Identity, &resp.Diagnostics)
-		return
-	}
-	if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
+		for _, platform := range problems.Platforms() {
+			seen.Visible[platform] = grant.Declared[platform]
+			seen.Pending = append(seen.Pending, pendingOn(platform, state.Pending)...)
+			copyIfThere(seen.Targets, mapOfStrings(state.Targets), platform)
+			copyIfThere(seen.AccountIDs, grant.AccountIDs, platform)
+		}
+	} else if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
 		return
 	}
 	state.hold(r.data, seen.Visible)

@@ -296,9 +296,21 @@ func onlyUnconfigured(problems lifecycle.Problems) bool {
 }
 
 func warnUnconfigured(problems lifecycle.Problems, resourceType, name string, diags *diag.Diagnostics) {
-	diags.AddWarning(fmt.Sprintf("%s %q was not refreshed", resourceType, name), fmt.Sprintf(
+	diags.AddWarning(fmt.Sprintf("%s %q was not refreshed everywhere", resourceType, name), fmt.Sprintf(
 		"The configuration of %s is not known yet because it depends on something that has not been applied. "+
-			"What state records is used as it is; apply and plan again.", strings.Join(problems.Platforms(), ", ")))
+			"What state records of it is used as it is; apply and plan again.", strings.Join(problems.Platforms(), ", ")))
+}
+
+// pendingOn is what is pending on a platform that could not be asked.
+func pendingOn(platform string, pending types.List) []string {
+	return slices.DeleteFunc(stringsIn(pending), func(words string) bool { return !strings.HasPrefix(words, platform+": ") })
+}
+
+// copyIfThere copies one entry of a map, if there is one.
+func copyIfThere(to, from map[string]string, key string) {
+	if value, ok := from[key]; ok {
+		to[key] = value
+	}
 }
 
 // removedPlatforms lists platforms with an account in state that the plan no longer has, or has under another name.

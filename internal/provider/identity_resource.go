@@ -242,9 +242,11 @@ func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, r
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), state.Name)...)
 	if onlyUnconfigured(problems) {
 		warnUnconfigured(problems, "nhi_identity", state.Name.ValueString(), &resp.Diagnostics)
-		return // state stays as it is
-	}
-	if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
+		for _, platform := range problems.Platforms() {
+			seen.Records[platform] = state.records()[platform]
+			seen.Pending = append(seen.Pending, pendingOn(platform, state.Pending)...)
+		}
+	} else if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
 		return
 	}
 	state.record(seen.Records, seen.Pending)

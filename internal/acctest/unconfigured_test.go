@@ -1,0 +1,43 @@
+package acctest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Where a platform is depends on something that this plan changes: what the others say still shows, and nothing of the one that
+// cannot be asked is lost.
+func TestOnePlatformIsNotConfiguredYet(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
+	t.Parallel()
+	s, later := sandboxSite(t, "warehouse"), sandboxSite(t, "crm")
+	later.block = func() string { return "sandbox {\n  name = \"crm\"\n  path = terraform_data.path.output\n}\n" }
+	c := config{stack: "later", identity: "agent", sites: []*site{s, later}, holds: []int{0}}
+	w := c.workspace(t)
+	configure := func(version int) {
+		w.Configure(c.hcl() + fmt.Sprintf("\nresource \"terraform_data\" \"path\" {\n  input            = %q\n  triggers_replace = %d\n}\n",
+			later.path, version))
+	}
+	configure(1)
+	w.must(0, "apply", "-no-color", "-input=false", "-auto-approve", "-target=terraform_data.path")
+	w.ApplyOnly()
+	s.grantByHand(c.identity, s.entitlements[1])
+	configure(2)
+
+	plan := w.Run("plan", "-no-color", "-input=false")
+	for _, want := range []string{"was not refreshed everywhere", "configuration of crm is not known yet", `- "` + s.entitlements[1] + `"`} {
+		if !strings.Contains(plan.Output, want) {
+			t.Errorf("the plan does not say %q", want)
+		}
+	}
+	if plan.Exit != 0 || t.Failed() {
+		t.Fatalf("exit code %d\n%s", plan.Exit, plan.Output)
+	}
+	w.ApplyOnly()
+	s.holds(c.identity, s.entitlements[0])
+	later.holds(c.identity, later.entitlements[0])
+	w.must(exitEmpty, "plan", "-no-color", "-input=false", "-detailed-exitcode")
+}
