@@ -341,8 +341,20 @@ func (a api) grant(name string, e nhi.Entitlement) {
 	a.patch("/Users/"+id, map[string]any{"op": "add", "path": attribute, "value": entries(e.Target)})
 }
 
-// idOf finds an id by paging through everything: slow, and independent of filters.
+// idOf finds an id by paging through everything: slow, and independent of filters. What tests beside this one delete makes a
+// page begin too late, so it looks several times.
 func (a api) idOf(path, name string) string {
+	a.t.Helper()
+	for range 10 {
+		if id := a.lookUp(path, name); id != "" {
+			return id
+		}
+	}
+	a.t.Fatalf("%s has no %q", path, name)
+	return ""
+}
+
+func (a api) lookUp(path, name string) string {
 	a.t.Helper()
 	for start := 1; ; {
 		var page listed
@@ -354,7 +366,7 @@ func (a api) idOf(path, name string) string {
 		}
 		start += len(page.Resources)
 		if len(page.Resources) == 0 || start > page.TotalResults {
-			a.t.Fatalf("%s has no %q", path, name)
+			return ""
 		}
 	}
 }
