@@ -109,7 +109,7 @@ func (b *faultBed) live(points []faultPoint, report *faultReport) {
 		for _, step := range faultLife() {
 			lives = max(lives, len(waiting[step.name+"/apply"]))
 		}
-		for _, step := range faultLife() {
+		for _, step := range stepsFor(waiting) {
 			b.begin(step)
 			plans := take(step.name+"/plan", (len(waiting[step.name+"/plan"])+lives-1)/lives)
 			for _, p := range plans {
@@ -126,6 +126,26 @@ func (b *faultBed) live(points []faultPoint, report *faultReport) {
 			}
 		}
 	}
+}
+
+// stepsFor is a life without the steps that no point waits for any more, as far as what comes after them does not build on
+// them. Steps have different numbers of points, and a step without a fault costs as much as one with.
+func stepsFor(waiting map[string][]faultPoint) []faultStep {
+	var steps []faultStep
+	life := faultLife()
+	for len(life) > 0 {
+		removal := slices.IndexFunc(life, func(s faultStep) bool { return s.destroy })
+		first, between, last := life[0], life[1:removal], life[removal]
+		waits := func(s faultStep) bool { return len(waiting[s.name+"/plan"])+len(waiting[s.name+"/apply"]) > 0 }
+		for len(between) > 0 && !waits(between[len(between)-1]) {
+			between = between[:len(between)-1]
+		}
+		if len(between) > 0 || waits(first) || waits(last) {
+			steps = append(append(append(steps, first), between...), last)
+		}
+		life = life[removal+1:]
+	}
+	return steps
 }
 
 // arm makes the point's fault wait for its request.
