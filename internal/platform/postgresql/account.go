@@ -36,6 +36,7 @@ func (c *client) CreateAccount(ctx context.Context, spec driver.AccountSpec) (nh
 	if err != nil {
 		return nhi.Ref{}, err
 	}
+	c.bare.set(spec.Name, true)
 	return nhi.Ref{Name: spec.Name, ID: oid}, nil
 }
 

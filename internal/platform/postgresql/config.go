@@ -61,6 +61,7 @@ type client struct {
 
 	mu    sync.Mutex
 	known *facts
+	bare  bareNames
 }
 
 var _ interface {

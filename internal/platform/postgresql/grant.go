@@ -15,7 +15,7 @@ import (
 
 // Grant implements driver.Driver: one transaction, all or nothing. PostgreSQL answers a GRANT that we may not make with a
 // warning only; what was granted is then read back before the transaction ends. However many rights there are, the other
-// writers wait for three round trips.
+// writers wait for three round trips, and for two if we are a superuser, who may make every GRANT.
 func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	w, err := sortOut(entitlements)
 	if err != nil {
@@ -41,25 +41,35 @@ func (c *client) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Enti
 		roles.queue(queries, f, which)
 		before.queue(queries)
 	}
-	return c.writeAfter(ctx, look, func(conn *pgxpool.Conn) error {
+	c.bare.set(ref.Name, false)
+	var due statements
+	err = c.writeAfter(ctx, look, func(conn *pgxpool.Conn) ([]string, error) {
 		a, err := roles.one(ref, which)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		due, err := c.dueRights(ctx, conn, a, before)
-		if err != nil {
-			return err
+		if due, err = c.dueRights(ctx, conn, a, before); err != nil {
+			return nil, err
 		}
 		memberships, err := before.dueMemberships(a)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		err = grantAll(ctx, conn, a, due, slices.Concat(memberships, attributeStatements(a, w.attributes, true)))
+		statements := slices.Concat(due.grantedTo(a), memberships, attributeStatements(a, w.attributes, true))
+		if f.superuser {
+			return statements, nil
+		}
+		err = run(ctx, conn, statements...)
 		if warned := warnedOfGrant(conn); err == nil && (warned || slices.ContainsFunc(due, statement.mute)) {
 			err = granted(ctx, conn, w, f, a)
 		}
-		return err
+		return nil, err
 	})
+	if sqlState(err) == codeLimitExceeded { // An access control list has to fit into one page of the catalog.
+		return fmt.Errorf("too many roles hold rights on %s directly; grant them to one role, and make the accounts "+
+			"members of it: %w", strings.Join(due.objects(), " or "), err)
+	}
+	return err
 }
 
 // identified adds the id to a reference that has only the name.
@@ -122,19 +132,19 @@ func (c *client) dueRights(ctx context.Context, tx querier, a account, before *h
 	return due, nil
 }
 
-// grantAll carries out what is due and, after it, other statements, in one round trip.
-func grantAll(ctx context.Context, tx querier, a account, due statements, others []string) error {
-	var all, objects []string
-	for _, s := range due {
-		all = append(all, s.class.grantStatement(s.object, s.privileges(), ident(a.name), s.option))
-		objects = append(objects, s.object)
+// grantedTo lists the texts of the statements that grant to an account's own role.
+func (all statements) grantedTo(a account) (texts []string) {
+	for _, s := range all {
+		texts = append(texts, s.class.grantStatement(s.object, s.privileges(), ident(a.name), s.option))
 	}
-	err := run(ctx, tx, append(all, others...)...)
-	if sqlState(err) == codeLimitExceeded { // An access control list has to fit into one page of the catalog.
-		return fmt.Errorf("too many roles hold rights on %s directly; grant them to one role, and make the accounts "+
-			"members of it: %w", strings.Join(objects, " or "), err)
+	return texts
+}
+
+func (all statements) objects() (names []string) {
+	for _, s := range all {
+		names = append(names, s.object)
 	}
-	return err
+	return names
 }
 
 // mute reports whether the server may leave out a part of a GRANT without a word: it takes one of every privilege that there is

@@ -26,6 +26,7 @@ var errIncomplete = errors.New("the server does not list the role that we are lo
 type facts struct {
 	version   int  // server_version_num
 	passwords bool // whether we may read pg_authid, which says of roles whether they have a password
+	superuser bool // whether we may grant everything
 }
 
 // role is a row of rolesQuery.
@@ -105,9 +106,10 @@ func (c *client) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, err
 			}
 		}
 	}
-	if err := c.readTwice(ctx, who, what); err != nil {
+	if err := c.readTwice(ctx, c.bare.has(ref.Name), who, what); err != nil {
 		return nhi.Account{}, err
 	}
+	c.bare.set(ref.Name, len(held) == 0)
 	a, err := roles.one(ref, which)
 	if err != nil {
 		return nhi.Account{}, err
@@ -213,6 +215,7 @@ func (r *rolesFound) queue(queries *pgx.Batch, f facts, which selector) {
 	}
 	queries.Queue(query, args...).Query(func(rows pgx.Rows) error {
 		var err error
+		*r = rolesFound{}
 		r.roles, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (role, error) {
 			found, self, err := scanRole(row)
 			if self {
@@ -431,7 +434,8 @@ func (c *client) facts(ctx context.Context, tx pgx.Tx) (facts, error) {
 	}
 	var f facts
 	err := tx.QueryRow(ctx, `select current_setting('server_version_num')::int,
-		has_table_privilege('pg_catalog.pg_authid', 'select')`).Scan(&f.version, &f.passwords)
+		has_table_privilege('pg_catalog.pg_authid', 'select'), current_setting('is_superuser')::bool`).
+		Scan(&f.version, &f.passwords, &f.superuser)
 	if err != nil {
 		return facts{}, err
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 )
 
 // Every transaction fixes the search path: names in catalog queries mean the catalog's objects whatever a schema in
@@ -53,10 +55,22 @@ func (c *client) read(ctx context.Context, work func(pgx.Tx) error) error {
 }
 
 // readTwice runs two batches in one snapshot and, the transaction included, in two round trips. The second is filled when
-// the first is answered.
-func (c *client) readTwice(ctx context.Context, first, second func(*pgx.Batch)) error {
+// the first is answered. If hopefully nothing will be left to ask, the first comes with the end of the transaction, in one round
+// trip; where that hope fails, both are run again.
+func (c *client) readTwice(ctx context.Context, hopeful bool, first, second func(*pgx.Batch)) error {
 	// A connection that is still in a transaction when it is released is closed, which rolls back.
 	return c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		if hopeful {
+			queries, rest := batchOf(beginRead), &pgx.Batch{}
+			first(queries)
+			queries.Queue("commit")
+			if err := conn.SendBatch(ctx, queries).Close(); err != nil {
+				return err
+			}
+			if second(rest); rest.Len() == 0 {
+				return nil
+			}
+		}
 		queries := batchOf(beginRead)
 		first(queries)
 		if err := conn.SendBatch(ctx, queries).Close(); err != nil {
@@ -88,24 +102,33 @@ func writeIn(ctx context.Context, db beginner, work func(pgx.Tx) error) error {
 }
 
 // writeAfter is write for work that has to look first: what look queues is sent together with the lock, in one round trip,
-// because the next writer waits for as long as this one has the lock.
-func (c *client) writeAfter(ctx context.Context, look func(*pgx.Batch), work func(*pgxpool.Conn) error) error {
+// because the next writer waits for as long as this one has the lock. For the same reason, the statements that work returns are
+// sent together with the commit.
+func (c *client) writeAfter(ctx context.Context, look func(*pgx.Batch), work func(*pgxpool.Conn) ([]string, error)) error {
 	return c.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		queries := batchOf(beginWrite)
 		look(queries)
 		err := conn.SendBatch(ctx, queries).Close()
+		var last []string
 		if err == nil {
-			err = work(conn)
+			last, err = work(conn)
+		}
+		var done pgconn.CommandTag
+		if err == nil {
+			done, err = conn.Exec(ctx, strings.Join(append(last, "commit"), ";\n"))
 		}
 		if err != nil {
 			_, _ = conn.Exec(ctx, "rollback") // If that fails, too, the connection is closed when it is released.
 			return err
 		}
-		done, err := conn.Exec(ctx, "commit")
-		if err == nil && done.String() != "COMMIT" {
-			err = pgx.ErrTxCommitRollback
+		if done.String() != "COMMIT" {
+			return pgx.ErrTxCommitRollback
 		}
-		return err
+		if warnedOfGrant(conn) {
+			return driver.Errorf(driver.PermissionDenied, "the server has not carried out all of the GRANT: "+
+				"our admin role has just ceased to be a superuser")
+		}
+		return nil
 	})
 }
 
