@@ -168,7 +168,9 @@ func (b *faultBed) heal(p faultPoint) bool {
 
 // judge reports what a point brought to light.
 func (b *faultBed) judge(report *faultReport, p faultPoint, outcome string, wrong []string, output string) {
-	report.count(p, outcome, len(wrong) > 0)
+	if progress := report.count(p, outcome, len(wrong) > 0); progress != "" {
+		b.t.Log(progress)
+	}
 	if len(wrong) > 0 {
 		b.t.Errorf("%s: %s\n%s", p, strings.Join(wrong, "\n"), output)
 	}

@@ -170,6 +170,7 @@ type faultReport struct {
 	outcomes map[string]int // "plan failed"
 	perFault map[string]int
 	applies  map[int]int // how many applies were needed after the fault
+	done     int
 	wrong    int
 }
 
@@ -184,7 +185,11 @@ const (
 	withstood  = "withstood"
 )
 
-func (r *faultReport) count(p faultPoint, outcome string, wrong bool) {
+// someFaults is after how many points a long run shows that it goes on.
+const someFaults = 250
+
+// count notes what came of a point. It returns a line to print from time to time, and else "".
+func (r *faultReport) count(p faultPoint, outcome string, wrong bool) (progress string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.outcomes[p.verb+" "+outcome]++
@@ -194,6 +199,10 @@ func (r *faultReport) count(p faultPoint, outcome string, wrong bool) {
 	if wrong {
 		r.wrong++
 	}
+	if r.done++; r.done%someFaults == 0 {
+		progress = fmt.Sprintf("%d points so far, %d of them wrong", r.done, r.wrong)
+	}
+	return progress
 }
 
 // settled counts a point after which so many applies were needed.
