@@ -175,7 +175,7 @@ func (c *client) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) e
 		if i < 0 {
 			return nil
 		}
-		if err := run(ctx, q, f.dropPassword(a.user, list[i].index)); err != nil {
+		if err := run(ctx, q, f.dropPassword(a.user, list[i].index)...); err != nil {
 			return err
 		}
 		return c.dropNote(ctx, q, a.who, id)

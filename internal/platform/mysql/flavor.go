@@ -29,8 +29,9 @@ type flavor interface {
 	// addPassword returns the statements that give the account one more password, and what the server will store of it, ""
 	// if only the server knows.
 	addPassword(u user, password string) (statement, stored string)
-	// dropPassword returns the statement that takes one of the account's methods away.
-	dropPassword(u user, index int) string
+	// dropPassword returns the statements that take one of the account's usable methods away. None of them, alone, touches
+	// another one.
+	dropPassword(u user, index int) []string
 }
 
 // method is one way to authenticate.
@@ -151,9 +152,9 @@ func (m mariaDB) addPassword(u user, password string) (statement, stored string)
 	return m.setMethods(u, append(u.usable(), added)), added.stored
 }
 
-func (m mariaDB) dropPassword(u user, index int) string {
+func (m mariaDB) dropPassword(u user, index int) []string {
 	usable := u.usable()
-	return m.setMethods(u, append(usable[:index:index], usable[index+1:]...))
+	return []string{m.setMethods(u, append(usable[:index:index], usable[index+1:]...))}
 }
 
 func (m mariaDB) setMethods(u user, methods []method) string {
@@ -187,7 +188,7 @@ func (oracle) scanUser(rows *sql.Rows) (user, error) {
 	err := rows.Scan(&u.user, &u.host, &u.self, &primary.plugin, &stored, &u.locked, &u.maxConnections, &secondary)
 	primary.stored = stored.String
 	u.methods = []method{primary}
-	if secondary != "" {
+	if secondary != "" && secondary != primary.stored { // They are equal after a dropPassword that was killed between its statements.
 		u.methods = append(u.methods, method{primary.plugin, secondary})
 	}
 	return u, err
@@ -222,19 +223,29 @@ var noPassword = "$A$005$" + "NHI.NO.PASSWORD.....N" + strings.Repeat(".", 42)
 func (oracle) locked() string { return " identified with " + pluginSHA2 + " as '" + noPassword + "'" }
 
 // addPassword sends the password itself, over TLS: RETAIN CURRENT PASSWORD takes no hash. MySQL keeps passwords out of its
-// logs.
+// logs. It names the account's own plugin: without a name the manual promises the default one, and a secondary password does
+// not outlive a change of plugin.
 func (oracle) addPassword(u user, password string) (statement, stored string) {
-	if u.methods[0].usable() {
-		return "alter user " + u.sql() + " identified by " + quote(password) + " retain current password", ""
+	if primary := u.methods[0]; primary.usable() {
+		return "alter user " + u.sql() + " identified with " + ident(primary.plugin) + " by " + quote(password) +
+			" retain current password", ""
 	}
 	return "alter user " + u.sql() + " identified with " + pluginSHA2 + " by " + quote(password), ""
 }
 
-func (o oracle) dropPassword(u user, index int) string {
-	if u.usable()[index] == u.methods[0] {
-		return "alter user " + u.sql() + o.locked() // Keeps the secondary password.
+// dropPassword puts the secondary password in the place of a primary one that goes. A void one there would not do: it has
+// another plugin than some accounts, and MySQL discards the secondary password when the plugin changes ("ALTER USER Statement").
+func (o oracle) dropPassword(u user, index int) []string {
+	usable := u.usable()
+	discard := "alter user " + u.sql() + " discard old password"
+	switch {
+	case usable[index] != u.methods[0]:
+		return []string{discard}
+	case len(usable) == 1:
+		return []string{"alter user " + u.sql() + o.locked()}
 	}
-	return "alter user " + u.sql() + " discard old password"
+	other := usable[1-index]
+	return []string{"alter user " + u.sql() + " identified with " + ident(other.plugin) + " as " + quote(other.stored), discard}
 }
 
 // flavorFor reads what the server says of itself: "8.0.36", "10.11.6-MariaDB-log".

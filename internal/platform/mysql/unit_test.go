@@ -169,21 +169,30 @@ func TestMySQLStatements(t *testing.T) {
 		return statement
 	}
 	drop := func(index int, methods ...method) string {
-		return oracle{}.dropPassword(user{who: bot, methods: methods}, index)
+		return strings.Join(oracle{}.dropPassword(user{who: bot, methods: methods}, index), "; ")
 	}
 	roles, err := oracle{}.setDefaultRoles(bot, []who{{"a", "%"}, {"b", "h"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []string{add(none), add(first), add(none, second), drop(0, first), drop(0, first, second), drop(1, first, second), drop(0, none, second), roles}
+	native := func(stored string) method { return method{pluginNative, stored} }
+	got := []string{
+		add(none), add(first), add(none, second), drop(0, first), drop(0, first, second), drop(1, first, second), drop(0, none, second),
+		add(native("*F")), drop(0, native("*F"), native("*S")), drop(1, native("*F"), native("*S")), drop(0, native("*F")), roles,
+	}
 	void := "alter user `bot`@`%` identified with caching_sha2_password as '" + noPassword + "'"
 	want := []string{
 		"alter user `bot`@`%` identified with caching_sha2_password by 'pw'",
-		"alter user `bot`@`%` identified by 'pw' retain current password",
+		"alter user `bot`@`%` identified with `caching_sha2_password` by 'pw' retain current password",
 		"alter user `bot`@`%` identified with caching_sha2_password by 'pw'",
-		void, void,
+		void,
+		"alter user `bot`@`%` identified with `caching_sha2_password` as '$A$005$second'; alter user `bot`@`%` discard old password",
 		"alter user `bot`@`%` discard old password",
 		"alter user `bot`@`%` discard old password",
+		"alter user `bot`@`%` identified with `mysql_native_password` by 'pw' retain current password",
+		"alter user `bot`@`%` identified with `mysql_native_password` as '*S'; alter user `bot`@`%` discard old password",
+		"alter user `bot`@`%` discard old password",
+		void,
 		"set default role `a`@`%`, `b`@`h` to `bot`@`%`",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
