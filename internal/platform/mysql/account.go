@@ -111,10 +111,19 @@ func (c *client) UpdateAccount(ctx context.Context, ref nhi.Ref, change driver.A
 	})
 }
 
-// DeleteAccount implements driver.Driver. The notes go last: until the account is gone they say whose it is.
+// DeleteAccount implements driver.Driver. The sessions go first: DROP USER ends none, and afterwards nobody could tell whose
+// they are. The notes go last: until the account is gone they say whose it is.
 func (c *client) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
-	return absent(c.change(ctx, ref, func(q querier, _ flavor, a account) error {
+	return absent(c.change(ctx, ref, func(q querier, f flavor, a account) error {
 		if err := a.mayBeSwitchedOff(); err != nil {
+			return err
+		}
+		if !a.locked {
+			if err := run(ctx, q, "alter user "+a.sql()+lockSQL(true)); err != nil {
+				return err
+			}
+		}
+		if err := c.endSessions(ctx, q, f, a); err != nil {
 			return err
 		}
 		if err := run(ctx, q, "drop user "+a.sql()); err != nil {

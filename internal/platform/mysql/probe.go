@@ -106,7 +106,7 @@ func (s standing) lacking(schema string) []string {
 func (s standing) blind() []string {
 	var found []string
 	if !s.may("PROCESS") || !s.may("CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER") {
-		found = append(found, "The provider's account lacks PROCESS or CONNECTION ADMIN ON *.*: it cannot end sessions.")
+		found = append(found, "The provider's account lacks PROCESS or CONNECTION ADMIN ON *.*: it can neither end sessions nor delete accounts.")
 	}
 	if !s.all {
 		found = append(found, "The provider's account does not hold every privilege WITH GRANT OPTION: it can pass on only those "+

@@ -37,27 +37,40 @@ func (c *client) EndSessions(ctx context.Context, ref nhi.Ref) error {
 	if err := a.mayBeSwitchedOff(); err != nil {
 		return err
 	}
+	return c.endSessions(ctx, c.db, f, a)
+}
+
+// endSessions ends the account's sessions and waits until they are gone. It fails if one may be the account's or another's.
+func (c *client) endSessions(ctx context.Context, q querier, f flavor, a account) error {
 	var count int
-	if err := c.db.QueryRowContext(ctx, needsProcess).Scan(&count); err != nil {
+	if err := q.QueryRowContext(ctx, needsProcess).Scan(&count); err != nil {
 		return fmt.Errorf("see the sessions of others: %w", err)
 	}
-	ids, err := c.sessions(ctx, f, a)
+	ids, unsure, err := c.sessions(ctx, q, f, a)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if err := run(ctx, c.db, fmt.Sprintf("kill %d", id)); err != nil && errorNumber(err) != errNoSuchThread {
+		if err := run(ctx, q, fmt.Sprintf("kill %d", id)); err != nil && errorNumber(err) != errNoSuchThread {
 			return err
 		}
 	}
-	return c.waitGone(ctx, f, a, ids)
+	if err := c.waitGone(ctx, q, f, a, ids); err != nil {
+		return err
+	}
+	if len(unsure) > 0 {
+		return driver.Errorf(driver.Unsupported, "sessions of the user %q from %s may be of %q or of its account with another host "+
+			"pattern: the server shows the names of hosts, not the addresses; end them by hand, or give the accounts different user names",
+			a.user.user, strings.Join(unsure, ", "), a.who)
+	}
+	return nil
 }
 
-func (c *client) waitGone(ctx context.Context, f flavor, a account, ids []int64) error {
+func (c *client) waitGone(ctx context.Context, q querier, f flavor, a account, ids []int64) error {
 	tick := time.NewTicker(sessionPoll)
 	defer tick.Stop()
 	for len(ids) > 0 {
-		live, err := c.sessions(ctx, f, a)
+		live, _, err := c.sessions(ctx, q, f, a)
 		if err != nil {
 			return err
 		}
@@ -74,31 +87,63 @@ func (c *client) waitGone(ctx context.Context, f flavor, a account, ids []int64)
 	return nil
 }
 
-// sessions lists the sessions of an account. The servers show the user and where it comes from, not which account that is;
-// where several accounts share the user, the most specific one whose pattern fits has it, and this one if none does.
-func (c *client) sessions(ctx context.Context, f flavor, a account) ([]int64, error) {
-	namesakes, err := users(ctx, c.db, f, "User = ? or "+isSelf, a.user.user)
+// sessions lists the sessions of an account, and where those come from that may be of another account. The servers show the
+// user and where it comes from, not which account that is; where several accounts share the user, the most specific one whose
+// pattern fits has it, and this one if none does.
+func (c *client) sessions(ctx context.Context, q querier, f flavor, a account) (ids []int64, unsure []string, err error) {
+	namesakes, err := users(ctx, q, f, "User = ? or "+isSelf, a.user.user)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	namesakes = slices.DeleteFunc(namesakes, func(u user) bool { return u.user != a.user.user || u.isRole })
 	slices.SortStableFunc(namesakes, func(x, y user) int { return literalLength(y.host) - literalLength(x.host) })
-	var ids []int64
-	err = each(ctx, c.db, "select ID, HOST from information_schema.PROCESSLIST where USER = ?", []any{a.user.user},
+	err = each(ctx, q, "select ID, USER, HOST from information_schema.PROCESSLIST where USER = ?", []any{a.user.user},
 		func(rows *sql.Rows) error {
 			var id int64
-			var from string
-			if err := rows.Scan(&id, &from); err != nil {
+			var name, from string
+			if err := rows.Scan(&id, &name, &from); err != nil {
 				return err
 			}
-			host := withoutPort(from)
-			i := slices.IndexFunc(namesakes, func(u user) bool { return hostFits(u.host, host) })
-			if i < 0 || namesakes[i].who == a.who {
+			if name != a.user.user { // information_schema compares without case, which accounts tell apart.
+				return nil
+			}
+			may := owners(namesakes, from)
+			switch {
+			case len(may) == 0, len(may) == 1 && may[0] == a.who:
 				ids = append(ids, id)
+			case slices.Contains(may, a.who):
+				unsure = append(unsure, from)
 			}
 			return nil
 		})
-	return ids, err
+	return ids, unsure, err
+}
+
+// owners lists which of the accounts of one user, the most specific first, may have a session. They are several if the server
+// shows the name of a host: its address, by which the server may have chosen the account, does not show then.
+func owners(namesakes []user, from string) []who {
+	host := withoutPort(from)
+	_, err := netip.ParseAddr(host)
+	named := err != nil && host != from // Sessions of a socket have no port, and no address.
+	var may []who
+	for _, u := range namesakes {
+		switch {
+		case hostFits(u.host, host):
+			return append(may, u.who)
+		case named && mayFitAddress(u.host):
+			may = append(may, u.who)
+		}
+	}
+	return may
+}
+
+// mayFitAddress reports whether there are addresses that the pattern of an account's host allows.
+func mayFitAddress(pattern string) bool {
+	if strings.ContainsAny(pattern, "%_") {
+		return strings.Trim(pattern, "0123456789abcdefABCDEF.:%_") == ""
+	}
+	_, err := netip.ParseAddr(pattern)
+	return err == nil || strings.Contains(pattern, "/")
 }
 
 // withoutPort is the host of a session. The servers write addresses of IPv6 without brackets, too.
@@ -109,17 +154,19 @@ func withoutPort(from string) string {
 	return from
 }
 
-// literalLength is how much of a pattern stands before its first wildcard, which is how the servers rank patterns. Networks
-// come behind addresses.
+// literalLength ranks patterns as the servers do: by how much of them stands before the first wildcard. Names of hosts are as
+// specific as addresses and networks; they come behind them here, so that a host whose name shows may have any of the three.
 func literalLength(pattern string) int {
 	const whole = 256
-	if strings.Contains(pattern, "/") {
-		return whole
-	}
-	if i := strings.IndexAny(pattern, "%_"); i >= 0 {
+	switch i := strings.IndexAny(pattern, "%_"); {
+	case strings.Contains(pattern, "/"):
+		return whole + 1
+	case i >= 0:
 		return i
+	case mayFitAddress(pattern):
+		return whole + 2
 	}
-	return len(pattern) + whole
+	return whole
 }
 
 // hostFits reports whether the pattern of an account's host allows the host: a network, an address however it is written, or
