@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS nhi.accounts (
   User VARCHAR(128) NOT NULL,
   Host VARCHAR(255) NOT NULL,
   id   VARCHAR(32)  NOT NULL,
-  mark VARCHAR(255) NOT NULL,
+  mark VARCHAR(255) NOT NULL, -- or 'deleted': the account with this id is gone
   PRIMARY KEY (User, Host)
 ) ENGINE = InnoDB;
 

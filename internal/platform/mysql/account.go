@@ -76,6 +76,15 @@ func (c *client) forget(ctx context.Context, q querier, w who) error {
 	return nil
 }
 
+// bury notes of an account that it is gone. Without that, one that somebody makes under its name could not be told from it.
+func (c *client) bury(ctx context.Context, q querier, a account) error {
+	if err := c.forget(ctx, q, a.who); err != nil || a.id == "" {
+		return err
+	}
+	a.mark = markDeleted
+	return c.note(ctx, q, a)
+}
+
 // change runs work on the account that ref addresses.
 func (c *client) change(ctx context.Context, ref nhi.Ref, work func(q querier, f flavor, a account) error) error {
 	return c.write(ctx, func(q querier) error {
@@ -129,7 +138,7 @@ func (c *client) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 		if err := run(ctx, q, "drop user "+a.sql()); err != nil {
 			return err
 		}
-		return c.forget(ctx, q, a.who)
+		return c.bury(ctx, q, a)
 	}))
 }
 

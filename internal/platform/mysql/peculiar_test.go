@@ -420,6 +420,64 @@ func TestKilledRuns(t *testing.T) {
 	}
 }
 
+// TestLostNotes: without its note nothing tells an account of ours from another one of the name. That is never its absence.
+func TestLostNotes(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, n := s.client(t), unique("lost-")
+	ref := create(t, c, n)
+	lose := "delete from nhi.accounts where User = '" + n + "'"
+	mark := nhi.Mark{Stack: "peculiar", Identity: "bot"}
+	everything := func(ref nhi.Ref) map[string]error {
+		_, read := c.ReadAccount(t.Context(), ref)
+		return map[string]error{
+			"read": read, "update": c.UpdateAccount(t.Context(), ref, driver.AccountChange{Mark: &mark}),
+			"end sessions": c.EndSessions(t.Context(), ref), "delete": c.DeleteAccount(t.Context(), ref),
+		}
+	}
+	s.exec(t, lose)
+	for what, err := range everything(ref) {
+		if err == nil || c.Classify(err).Code != driver.Unknown || !strings.Contains(err.Error(), "is lost") {
+			t.Errorf("%s without the note: %v", what, err)
+		}
+	}
+	if got, err := c.ReadAccount(t.Context(), nhi.Ref{Name: n}); err != nil || !got.Mark.IsZero() || got.ID == ref.ID {
+		t.Errorf("by name it reads as %+v, %v", got, err)
+	}
+	_, err := c.ReadAccount(t.Context(), ref)
+	_, repair, _ := strings.Cut(err.Error(), "run ")
+	repair, _, _ = strings.Cut(repair, ";")
+	s.exec(t, repair)
+	if got, err := c.ReadAccount(t.Context(), ref); err != nil || got.ID != ref.ID || !got.Mark.IsZero() {
+		t.Errorf("after the repair it reads as %+v, %v", got, err)
+	}
+	// The account that is deleted here, and made again by somebody, is known to be gone.
+	if err := c.DeleteAccount(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(t, "create user "+ident(n))
+	t.Cleanup(func() { s.exec(t, "drop user if exists "+ident(n)) })
+	for what, err := range everything(ref) {
+		wanted := driver.NotFound
+		if what == "end sessions" || what == "delete" {
+			wanted = driver.Unknown // Success.
+		}
+		if c.Classify(err).Code != wanted || (err == nil) != (wanted == driver.Unknown) {
+			t.Errorf("%s of an account that is gone: %v", what, err)
+		}
+	}
+	got, err := c.ReadAccount(t.Context(), nhi.Ref{Name: n})
+	if err != nil || !got.Mark.IsZero() || got.ID != n+"@%" {
+		t.Errorf("somebody's account reads as %+v, %v", got, err)
+	}
+	// A note that is as old as the backup before: it tells of another account that is gone.
+	s.exec(t, "replace into nhi.accounts values ('"+n+"', '%', 'older', '"+markDeleted+"')")
+	if _, err := c.ReadAccount(t.Context(), ref); err == nil || c.Classify(err).Code != driver.Unknown {
+		t.Errorf("with the note of an older deletion: %v", err)
+	}
+	s.exec(t, lose)
+}
+
 // TestPasswordsThatOthersSet are credentials that no rotation knows.
 func TestPasswordsThatOthersSet(t *testing.T) {
 	t.Parallel()

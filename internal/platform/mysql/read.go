@@ -19,9 +19,14 @@ const sweepPage = 500
 // errIncomplete is never absence: a server that does not list our own account does not list others either.
 var errIncomplete = errors.New("what answers is not a whole server, or the provider's account may not see all of it")
 
+// markDeleted stands in place of the mark of an account that was deleted here, until the next one of its name is noted.
+const markDeleted = "deleted"
+
 // record is what schema.sql's tables say of an account.
 type record struct {
-	id, mark    string
+	id, mark string
+	// deleted is the id of an account that had the name before.
+	deleted     string
 	credentials []credential
 }
 
@@ -48,13 +53,13 @@ func (a account) idText() string {
 const idSeparator = "#"
 
 // parseID is the inverse of idText.
-func parseID(text string) (who, error) {
+func parseID(text string) (w who, random string, err error) {
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
-		return who{}, driver.Errorf(driver.Invalid, "%q is not the id of an account", text)
+		return who{}, "", driver.Errorf(driver.Invalid, "%q is not the id of an account", text)
 	}
-	host, _, _ := strings.Cut(text[at+1:], idSeparator)
-	return who{text[:at], host}, nil
+	host, random, _ := strings.Cut(text[at+1:], idSeparator)
+	return who{text[:at], host}, random, nil
 }
 
 // ReadAccount implements driver.Driver.
@@ -132,10 +137,10 @@ func (c *client) everything(ctx context.Context) (flavor, []account, holdings, e
 
 // find returns the account that ref addresses, NotFound if there is none.
 func (c *client) find(ctx context.Context, q querier, f flavor, ref nhi.Ref) (account, error) {
-	w := parseWho(ref.Name)
+	w, random := parseWho(ref.Name), ""
 	if ref.ID != "" {
 		var err error
-		if w, err = parseID(ref.ID); err != nil {
+		if w, random, err = parseID(ref.ID); err != nil {
 			return account{}, err
 		}
 	} else if ref.Name != w.String() {
@@ -154,10 +159,22 @@ func (c *client) find(ctx context.Context, q querier, f flavor, ref nhi.Ref) (ac
 		return account{}, err
 	}
 	a := account{found[i], records[w]}
-	if ref.ID != "" && ref.ID != a.idText() {
-		return account{}, driver.Errorf(driver.NotFound, "the account %q that is meant is gone; another one has its name", w)
+	if ref.ID == "" || ref.ID == a.idText() {
+		return a, nil
 	}
-	return a, nil
+	if a.id == "" && a.mark == "" && a.deleted != random {
+		return account{}, c.lost(w, random)
+	}
+	return account{}, driver.Errorf(driver.NotFound, "the account %q that is meant is gone; another one has its name", w)
+}
+
+// lost says that nothing tells whether an account is the one with this id, because its note is missing.
+func (c *client) lost(w who, random string) error {
+	table := c.table("accounts")
+	return driver.Errorf(driver.Unknown, "there is an account %q, and the row of %s that tells whether it is the one that is meant is "+
+		"lost. Restore the table from a backup; or, if it is that one, let an administrator run REPLACE INTO %s (User, Host, id, mark) "+
+		"VALUES (%s, %s, %s, ''); or, if it is another one, remove it from state and adopt it", w, table, table,
+		quote(w.user), quote(w.host), quote(random))
 }
 
 // users lists accounts and roles, our own account always among them.
@@ -188,6 +205,9 @@ func (c *client) records(ctx context.Context, q querier, only *who) (map[who]rec
 		var r record
 		if err := rows.Scan(&w.user, &w.host, &r.id, &r.mark); err != nil {
 			return err
+		}
+		if r.mark == markDeleted {
+			r = record{deleted: r.id}
 		}
 		found[w] = r
 		return nil

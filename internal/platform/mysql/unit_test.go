@@ -76,8 +76,8 @@ func TestAccountNames(t *testing.T) {
 			t.Fatalf("%#v is spelt %q, which reads as %#v", w, w, again)
 		}
 		a := account{user{who: w}, record{id: rapid.SampledFrom([]string{"", "X"}).Draw(t, "id")}}
-		if again, err := parseID(a.idText()); err != nil || again != w {
-			t.Fatalf("%q reads as %#v, %v", a.idText(), again, err)
+		if again, random, err := parseID(a.idText()); err != nil || again != w || random != a.id {
+			t.Fatalf("%q reads as %#v, %q, %v", a.idText(), again, random, err)
 		}
 	})
 }
