@@ -139,36 +139,6 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// TestOwners tells whose a session is that the server shows from a host.
-func TestOwners(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ hosts, from, want string }{
-		{"10.0.0.% %", "10.0.0.7:5533", "10.0.0.%"},
-		{"10.0.0.% %", "10.1.0.7:5533", "%"},
-		{"10.0.0.% %", "app01.internal:5533", "10.0.0.% %"},
-		{"10.0.0.%", "app01.internal:5533", "10.0.0.%"},
-		{"10.0.0.% %", "localhost", "%"},
-		{"10.0.0.% %", "2001:db8::5:5533", "%"},
-		{"2001:db8::% %", "app01.internal:5533", "2001:db8::% %"},
-		{"10.0.0.7 10.0.0.0/24 app01.internal 10.% %.internal", "app01.internal:5533", "10.0.0.7 10.0.0.0/24 app01.internal"},
-		{"app01.internal 10.0.0.% %", "app01.internal:5533", "app01.internal"},
-		{"app02.internal app% %", "app01.internal:5533", "app%"},
-		{"app02.internal db.internal", "app01.internal:5533", ""},
-	} {
-		var namesakes []user
-		for host := range strings.FieldsSeq(c.hosts) {
-			namesakes = append(namesakes, user{who: who{"svc", host}})
-		}
-		var got []string
-		for _, w := range owners(namesakes, c.from) {
-			got = append(got, w.host)
-		}
-		if strings.Join(got, " ") != c.want {
-			t.Errorf("of %s the session from %s may be of %v, want %s", c.hosts, c.from, got, c.want)
-		}
-	}
-}
-
 func TestFlavors(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]flavor{
