@@ -1,7 +1,9 @@
 package aws
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -11,7 +13,8 @@ import (
 )
 
 // Grant attaches policies and adds to groups. AWS has no transaction: that every target exists is checked before anything
-// changes. It returns when AWS shows the user with what was granted.
+// changes. It returns when AWS shows the user with what was granted, also if AWS refuses a part of it: who reads next, to take
+// it back or to record it, shall see it.
 func (d *awsDriver) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	u, err := d.find(ctx, ref)
 	if err != nil {
@@ -22,20 +25,28 @@ func (d *awsDriver) Grant(ctx context.Context, ref nhi.Ref, entitlements []nhi.E
 			return err
 		}
 	}
-	return d.seen(ctx, "user "+u.name, func() (bool, error) {
+	var given []nhi.Entitlement
+	var failed error
+	err = d.seen(ctx, "user "+u.name, func() (bool, error) {
 		now, err := d.rights(ctx, u.name)
 		if err != nil {
 			return false, err
 		}
-		missing := nhi.Without(entitlements, now.entitlements)
-		for _, e := range missing {
-			err := d.about(ctx, u.name, func() error { return d.give(ctx, u.name, e) })
-			if err != nil {
-				return false, d.blame(ctx, ref, e, err)
+		if failed == nil {
+			for _, e := range nhi.Without(entitlements, nhi.Union(now.entitlements, given)) {
+				if err := d.about(ctx, u.name, func() error { return d.give(ctx, u.name, e) }); err != nil {
+					if classify(err).Code == driver.PermissionDenied {
+						d.fresh.add(refusedGrant(u.name, e))
+					}
+					failed, entitlements = d.blame(ctx, ref, e, err), given
+					break
+				}
+				given = append(given, e)
 			}
 		}
-		return len(missing) == 0, nil
+		return len(nhi.Without(entitlements, now.entitlements)) == 0, nil
 	})
+	return cmp.Or(failed, err)
 }
 
 // wantTarget checks that the policy or group exists.
@@ -77,26 +88,46 @@ func (d *awsDriver) blame(ctx context.Context, ref nhi.Ref, e nhi.Entitlement, e
 	return driver.Errorf(driver.Invalid, "%s does not exist any more: %w", e, err)
 }
 
-// Revoke detaches policies, removes from groups, and deletes inline policies. It returns when AWS no longer shows them.
+func refusedGrant(name string, e nhi.Entitlement) string { return "refused:" + name + " " + e.String() }
+
+// Revoke detaches policies, removes from groups, and deletes inline policies. What Grant gives it takes away whether AWS shows
+// it or not: it may show it only later. It returns when AWS no longer shows any of it.
 func (d *awsDriver) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	u, err := d.find(ctx, ref)
 	if err != nil {
 		return gone(err)
 	}
-	err = d.seen(ctx, "user "+u.name, func() (bool, error) {
-		now, err := d.rights(ctx, u.name)
+	var refused error
+	for _, e := range entitlements {
+		if e.Type == typeInline {
+			continue // Somebody else made it. By its name alone it may be that of a suspension.
+		}
+		err := d.take(ctx, u.name, e)
+		switch {
+		case err != nil && classify(err).Code != driver.PermissionDenied:
+			return err
+		case err != nil && d.fresh.left(refusedGrant(u.name, e)) <= 0: // Else AWS did not let it be given, either.
+			refused = fmt.Errorf("taking away %s: %w", e, err)
+		}
+	}
+	return gone(cmp.Or(d.takeShown(ctx, u.name, entitlements), refused))
+}
+
+// takeShown takes away what AWS shows of the entitlements, until it shows none.
+func (d *awsDriver) takeShown(ctx context.Context, name string, entitlements []nhi.Entitlement) error {
+	return d.seen(ctx, "user "+name, func() (bool, error) {
+		now, err := d.rights(ctx, name)
 		if err != nil {
 			return false, err
 		}
 		held := nhi.Intersect(now.entitlements, entitlements)
 		for _, e := range held {
-			if err := d.take(ctx, u.name, e); err != nil {
+			if err := d.take(ctx, name, e); err != nil {
 				return false, err
 			}
 		}
 		return len(held) == 0, nil
 	})
-	return gone(err)
 }
 
 // take removes one entitlement. One that is gone already is success.

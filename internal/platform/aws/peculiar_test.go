@@ -194,6 +194,46 @@ func TestEventualConsistency(t *testing.T) {
 	}
 }
 
+// TestHalfAGrantIsTakenBack has a login that may fill groups and not attach policies, while reads lag behind: what was given
+// before the refusal shows to who reads next, and is revoked.
+func TestHalfAGrantIsTakenBack(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t)
+	a.Delay = 300 * time.Millisecond
+	cfg := a.config()
+	id, key := a.AddAdmin(func(action string) bool { return !strings.HasSuffix(action, "tachUserPolicy") })
+	cfg.AccessKeyID, cfg.SecretAccessKey = id, secret.New(key)
+	d := full(t, open(t, cfg))
+	es := []nhi.Entitlement{a.group(), a.policy()}
+	time.Sleep(a.Delay) // The policies have been there for a while.
+	ref := create(t, d)
+	wantCode(t, d, d.Grant(t.Context(), ref, es), driver.PermissionDenied)
+	if diff := cmp.Diff(es[:1], read(t, d, ref).Entitlements); diff != "" {
+		t.Errorf("shown right after half a grant (-want +got):\n%s", diff)
+	}
+	must(t, d.Revoke(t.Context(), ref, es))
+	time.Sleep(a.Delay)
+	if got := read(t, d, ref).Entitlements; len(got) > 0 {
+		t.Errorf("%v is left of half a grant", got)
+	}
+
+	// What AWS does not show yet is taken away, or it is an error that it may not be.
+	es[1] = a.policy()
+	time.Sleep(a.Delay)
+	a.Attach(ref.Name, es[1].Target, es[0].Target)
+	wantCode(t, d, d.Revoke(t.Context(), ref, es), driver.PermissionDenied)
+	time.Sleep(a.Delay)
+	if diff := cmp.Diff(es[1:], read(t, d, ref).Entitlements); diff != "" {
+		t.Errorf("held after the revocation (-want +got):\n%s", diff)
+	}
+	must(t, d.Suspend(t.Context(), ref))
+	must(t, d.Revoke(t.Context(), ref, []nhi.Entitlement{{Type: "inline", Target: "nhi-suspended"}}))
+	time.Sleep(a.Delay)
+	if got := read(t, d, ref).Status; got != nhi.Suspended {
+		t.Errorf("a revocation that names the policy of the suspension has left the user %q", got)
+	}
+}
+
 func TestRenamedUserIsFoundByItsID(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t)

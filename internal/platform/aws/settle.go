@@ -12,12 +12,12 @@ import (
 // AWS copies a change to its servers after it has answered. For a while some of them do not know of it: a user that was
 // just made is not found, a key that was just issued is refused, a list lacks what was just attached.
 
-// fresh remembers what this driver has made a short while ago, and waits for AWS to know of it.
+// fresh remembers what this driver has made a short while ago, and waits for AWS to know of it; and what AWS has refused to make.
 type fresh struct {
 	settle time.Duration
 
 	mu   sync.Mutex
-	made map[string]time.Time // a name of a user, or the id of an access key
+	made map[string]time.Time // a name of a user, the id of an access key, or a refusedGrant
 }
 
 func newFresh(settle time.Duration) *fresh {
