@@ -3,6 +3,7 @@ package ldap
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	goldap "github.com/go-ldap/ldap/v3"
@@ -65,40 +66,54 @@ func (c *client) find(s *session, f *facts, ref nhi.Ref) (*goldap.Entry, error) 
 // guarded searches accounts. The answer must also hold the entry below which accounts are: an answer without it is not
 // complete, whatever it says.
 func (c *client) guarded(s *session, f *facts, base, filter string) ([]*goldap.Entry, error) {
-	guard, _ := c.dialect.idFilter(f.baseID)
-	r := request(base, goldap.ScopeWholeSubtree, anyOf(filter, guard), c.dialect.attributes())
-	all, err := s.search(r, c.config.PageSize, c.dialect.strict())
+	all, err := s.search(c.guardedRequest(f, base, filter), c.config.PageSize, c.dialect.strict())
 	if err != nil {
 		return nil, err
 	}
-	var found []*goldap.Entry
-	complete := false
-	for _, e := range all {
-		if c.dialect.id(e) == f.baseID {
-			complete = true
-			continue
-		}
-		found = append(found, e)
-	}
+	found, complete := c.withoutBase(f, all)
 	if !complete {
-		return nil, fmt.Errorf("search below %q does not show %q itself: %w", base, f.baseDN, errIncomplete)
+		return nil, notShown(f, base)
 	}
 	return found, nil
+}
+
+func (c *client) guardedRequest(f *facts, base, filter string) *goldap.SearchRequest {
+	guard, _ := c.dialect.idFilter(f.baseID)
+	return request(base, goldap.ScopeWholeSubtree, anyOf(filter, guard), c.dialect.attributes())
+}
+
+// withoutBase takes the entry below which accounts are out of an answer, and says whether it was there.
+func (c *client) withoutBase(f *facts, all []*goldap.Entry) (rest []*goldap.Entry, found bool) {
+	rest = slices.DeleteFunc(all, func(e *goldap.Entry) bool {
+		isBase := c.dialect.id(e) == f.baseID
+		found = found || isBase
+		return isBase
+	})
+	return rest, found
+}
+
+func notShown(f *facts, base string) error {
+	return fmt.Errorf("search below %q does not show %q itself: %w", base, f.baseDN, errIncomplete)
 }
 
 // looks is how often a login must be shown nothing where there is something: entries come and go between two questions.
 const looks = 5
 
-// absent makes the error for an account that the server does not show. A server hides what a login may not see; if there
-// are entries and we see none of them, that is what has happened.
+// absent makes the error for an account that the server does not show.
 func (c *client) absent(s *session, f *facts, ref nhi.Ref) error {
+	if err := c.wantSight(s, f); err != nil {
+		return err
+	}
+	return driver.Errorf(driver.NotFound, "there is no account %q below %q", ref.Name, f.baseDN)
+}
+
+// wantSight fails if the server hides the accounts. A server hides what a login may not see; if there are entries and we see
+// none of them, that is what has happened.
+func (c *client) wantSight(s *session, f *facts) error {
 	for range looks {
 		hidden, err := s.hidden(f.baseDN)
-		if err != nil {
+		if err != nil || !hidden {
 			return err
-		}
-		if !hidden {
-			return driver.Errorf(driver.NotFound, "there is no account %q below %q", ref.Name, f.baseDN)
 		}
 	}
 	return driver.Errorf(driver.PermissionDenied, "%q may not see the entries below %q", c.config.BindDN, f.baseDN)

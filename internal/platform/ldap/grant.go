@@ -189,14 +189,18 @@ func (c *client) Sweep(ctx context.Context, _ driver.SweepFilter, page func([]nh
 	})
 }
 
-// sweep calls page with the accounts of each page and the entries that they are.
+// sweep calls page with the accounts of each page and the entries that they are. It takes no accounts for the answer only where a
+// search for one would.
 func (c *client) sweep(ctx context.Context, s *session, f *facts, page func([]*goldap.Entry, []nhi.Account) error) error {
 	entitlements, err := c.dialect.inBulk(s, f)
 	if err != nil {
 		return err
 	}
-	r := request(f.baseDN, goldap.ScopeWholeSubtree, c.dialect.accountFilter(), c.dialect.attributes())
-	return s.pages(ctx, r, c.config.PageSize, c.dialect.strict(), func(entries []*goldap.Entry) error {
+	complete, some := false, false
+	r := c.guardedRequest(f, f.baseDN, c.dialect.accountFilter())
+	err = s.pages(ctx, r, c.config.PageSize, c.dialect.strict(), func(entries []*goldap.Entry) error {
+		entries, hasBase := c.withoutBase(f, entries)
+		complete = complete || hasBase
 		accounts := make([]nhi.Account, len(entries))
 		for i, e := range entries {
 			accounts[i] = c.dialect.observe(e)
@@ -210,6 +214,14 @@ func (c *client) sweep(ctx context.Context, s *session, f *facts, page func([]*g
 		if len(accounts) == 0 {
 			return nil
 		}
+		some = true
 		return page(entries, accounts)
 	})
+	switch {
+	case err != nil || some && complete:
+		return err
+	case !complete:
+		return notShown(f, f.baseDN)
+	}
+	return c.wantSight(s, f)
 }

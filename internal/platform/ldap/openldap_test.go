@@ -308,6 +308,14 @@ func TestHiddenIsNotAbsent(t *testing.T) {
 		wantCode(t, blind, "read by a login that sees nothing", err, driver.PermissionDenied, "may not see")
 	}
 	wantCode(t, blind, "delete", blind.DeleteAccount(t.Context(), ref), driver.PermissionDenied, "may not see")
+	for what, sweep := range map[string]func() error{
+		"sweep": func() error {
+			return blind.Sweep(t.Context(), driver.SweepFilter{}, func([]nhi.Account) error { return nil })
+		},
+		"explain all": func() error { return blind.ExplainAll(t.Context(), func([]driver.Explained) error { return nil }) },
+	} {
+		wantCode(t, blind, what, sweep(), driver.PermissionDenied, "may not see")
+	}
 
 	s.Entitlements(t, 12)
 	cfg.BindDN = strings.Replace(s.bed.ReaderDN, "cn=reader", "cn=limited", 1)
