@@ -2,6 +2,7 @@ package kubernetes_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -67,6 +68,43 @@ func TestTokenActsAsTheAccount(t *testing.T) {
 	wantCode(t, d, d.RevokeToken(t.Context(), issued.Secret), driver.Invalid)
 	wantCode(t, d, d.RevokeToken(t.Context(), c.tokenBoundTo(t, random("unbound"))), driver.Invalid)
 	wantCode(t, d, d.RevokeToken(t.Context(), secret.Value{}), driver.Invalid)
+	must(t, d.Verify(t.Context(), issued.Login, issued.Secret))
+}
+
+// TestUncheckedTokenIsRevoked has an API server that cannot look whether a token is one: it answers as about one that is none.
+func TestUncheckedTokenIsRevoked(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	cfg := c.config()
+	cfg.CACertFile = ""
+	cfg.Host = c.proxy(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/tokenreviews") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			var review manifest
+			if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+				t.Error(err)
+			}
+			review["status"] = manifest{"authenticated": false, "error": "etcdserver: request timed out"}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusCreated)
+			if err := json.NewEncoder(w).Encode(review); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	d := full(t, c.open(t, cfg))
+	ref := create(t, d)
+	token, err := d.MintToken(t.Context(), ref)
+	must(t, err)
+	issued, err := d.Issue(t.Context(), ref, driver.IssueRequest{Label: "a"})
+	must(t, err)
+	must(t, d.RevokeToken(t.Context(), token.Secret))
+	c.wantRefusedSoon(t, token.Secret)
+	must(t, d.RevokeToken(t.Context(), token.Secret))
+	wantCode(t, d, d.RevokeToken(t.Context(), issued.Secret), driver.Invalid)
 	must(t, d.Verify(t.Context(), issued.Login, issued.Secret))
 }
 

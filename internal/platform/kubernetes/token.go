@@ -67,8 +67,9 @@ type claims struct {
 	} `json:"kubernetes.io"`
 }
 
-// RevokeToken deletes the Secret that the token is bound to. Which one that is stands in the token; it is believed after
-// the API server has vouched for the token, and if the Secret is one that MintToken made.
+// RevokeToken deletes the Secret that the token is bound to, if it is one that MintToken made. Which one that is stands in the
+// token, also in one that the API server does not vouch for: it says that of tokens, too, about which it could not look. A
+// forged token could name no other Secret than that of a minted one.
 func (d *kubernetesDriver) RevokeToken(ctx context.Context, token secret.Value) error {
 	if token.IsZero() {
 		return driver.Errorf(driver.Invalid, "there is no token to revoke")
@@ -76,18 +77,18 @@ func (d *kubernetesDriver) RevokeToken(ctx context.Context, token secret.Value) 
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token.Reveal()}}
 	at := place{group: authenticationv1.SchemeGroupVersion, resource: "tokenreviews"}
 	var answer authenticationv1.TokenReview
-	err := d.api.ask(ctx, at, review, &answer)
-	switch {
-	case err != nil:
+	if err := d.api.ask(ctx, at, review, &answer); err != nil {
 		return err
-	case answer.Spec.Token != token.Reveal(): // The question comes back with the answer.
+	}
+	if answer.Spec.Token != token.Reveal() { // The question comes back with the answer.
 		return driver.Errorf(driver.Unknown, "what answers the review of a token is not Kubernetes")
-	case !answer.Status.Authenticated:
-		return nil // It is useless already.
 	}
 	c, err := claimsOf(token)
-	if err != nil {
+	switch {
+	case err != nil && answer.Status.Authenticated:
 		return err
+	case err != nil:
+		return nil //nolint:nilerr // It is no token.
 	}
 	anchor := &corev1.Secret{}
 	p := core(c.Kubernetes.Namespace, secrets, c.Kubernetes.Secret.Name)
