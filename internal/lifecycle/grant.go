@@ -22,7 +22,8 @@ type Grant struct {
 	// AccountNames holds the accounts that are not named like the identity.
 	AccountNames map[string]string
 	// AccountIDs holds the platforms' ids of the accounts as they were last seen, where that is known. An account that
-	// nobody marked is only accepted with its id: another one of the same name is a stranger's.
+	// nobody marked is only accepted with its id: another one of the same name is a stranger's. While there is an account
+	// with the id, it is the one that the grant is about, whoever has its name.
 	AccountIDs map[string]string
 	Declared   Entitlements
 	Tolerated  Entitlements
@@ -80,15 +81,21 @@ func (g Grant) gone(platform string, err error) bool {
 	return driver.CodeOf(err) == driver.NotFound || g.AccountIDs[platform] != "" && errors.As(err, &stranger)
 }
 
-// account reads the account that the grant is about. mustBeMarked refuses an account that nobody marked.
-func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, now, mustBeMarked bool) (nhi.Account, error) {
-	platform := conn.Platform().Name()
-	ref := nhi.Ref{Name: g.AccountName(platform)}
-	read := conn.Read
-	if now {
-		read = conn.ReadNow
-	}
-	account, err := read(ctx, ref)
+// lookup says how Grant.account reads.
+type lookup struct {
+	// now asks the platform even if the account was read before.
+	now bool
+	// marked refuses an account that nobody marked.
+	marked bool
+	// renamed accepts an account with our mark under another name than the declared one: to take something away from it.
+	renamed bool
+}
+
+// account reads the account that the grant is about.
+func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, l lookup) (nhi.Account, error) {
+	platform, mark := conn.Platform().Name(), g.mark(f)
+	name, id := g.AccountName(platform), g.AccountIDs[platform]
+	account, byID, err := g.find(ctx, conn, mark, l.now)
 	if err != nil && driver.CodeOf(err) == driver.NotFound {
 		return nhi.Account{}, driver.Errorf(driver.NotFound, "%w; declare an account block for platform %q in the nhi_identity named %q",
 			err, platform, g.Identity)
@@ -96,14 +103,42 @@ func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, no
 	if err != nil {
 		return nhi.Account{}, err
 	}
-	owner := reconcile.Owner(account, g.mark(f), g.AccountIDs[platform])
-	if owner == reconcile.Ours || owner == reconcile.Unmarked && !mustBeMarked {
+	switch owner := reconcile.Owner(account, mark, id); {
+	case owner != reconcile.Ours && owner != reconcile.Unmarked:
+		return nhi.Account{}, &reconcile.OwnershipError{Platform: platform, Account: account, Ownership: owner}
+	case owner == reconcile.Unmarked && l.marked:
+		return nhi.Account{}, &strangerError{account: account.Name, platform: platform, identity: g.Identity}
+	case byID && account.Name != name && !(l.renamed && account.Mark == mark):
+		return nhi.Account{}, renamedError(platform, name, account)
+	default:
 		return account, nil
 	}
-	if owner == reconcile.Unmarked {
-		return nhi.Account{}, &strangerError{account: account.Name, platform: platform, identity: g.Identity}
+}
+
+// find reads by name, and by the id where that is known and the name does not lead to it: an account that was renamed, or moved
+// to where names are not looked up, still holds what it was given. It is gone only if the platform says so of the id.
+func (g Grant) find(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, now bool) (account nhi.Account, byID bool, err error) {
+	platform, read := conn.Platform().Name(), conn.Read
+	if now {
+		read = conn.ReadNow
 	}
-	return nhi.Account{}, &reconcile.OwnershipError{Platform: platform, Account: account, Ownership: owner}
+	ref := nhi.Ref{Name: g.AccountName(platform)}
+	account, err = read(ctx, ref)
+	gone := err != nil && driver.CodeOf(err) == driver.NotFound
+	if ref.ID = g.AccountIDs[platform]; ref.ID == "" || err != nil && !gone || err == nil && account.ID == ref.ID {
+		return account, false, err
+	}
+	meant, idErr := read(ctx, ref)
+	switch {
+	case idErr != nil && driver.CodeOf(idErr) == driver.NotFound:
+		return account, false, err
+	case idErr != nil:
+		return nhi.Account{}, false, idErr
+	case !gone && account.Mark == mark && meant.Mark != mark:
+		return account, false, nil // ours was made again; in a system that was migrated, its old id may be anybody's
+	default:
+		return meant, true, nil
+	}
 }
 
 // CheckStranger returns an error if the account that the grant was about is gone and another one, which nobody marked, has its
@@ -113,7 +148,7 @@ func (g Grant) CheckStranger(ctx context.Context, f *fleet.Fleet, platform, targ
 	if err != nil {
 		return nil //nolint:nilerr // The apply asks again, and fails before it changes anything.
 	}
-	_, err = g.account(ctx, f, conn, false, true)
+	_, err = g.account(ctx, f, conn, lookup{marked: true})
 	if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
 		return err
 	}
@@ -144,7 +179,7 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 			return err
 		}
 		answered.set(platform, conn.Target().ID)
-		account, err := g.account(ctx, f, conn, false, g.AccountIDs[platform] != "")
+		account, err := g.account(ctx, f, conn, lookup{marked: g.AccountIDs[platform] != "", renamed: g.Expired})
 		switch {
 		case err == nil:
 			ids.set(platform, account.ID)
@@ -191,7 +226,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 			return err
 		}
 		defer v.end()
-		account, err := g.account(ctx, f, conn, true, true)
+		account, err := g.account(ctx, f, conn, lookup{now: true, marked: true})
 		if err != nil {
 			v.withdraw()
 			return err
@@ -312,10 +347,11 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 		return err
 	}
 	defer v.end()
-	account, err := g.account(ctx, f, conn, true, !recorded || g.AccountIDs[platform] != "")
+	ends := g.Expired || len(g.Declared[platform]) == 0
+	account, err := g.account(ctx, f, conn, lookup{now: true, marked: !recorded || g.AccountIDs[platform] != "", renamed: ends})
 	if err != nil {
 		v.withdraw()
-		if g.gone(platform, err) && (g.Expired || len(g.Declared[platform]) == 0) {
+		if ends && g.gone(platform, err) {
 			return nil // who is gone holds nothing
 		}
 		return err

@@ -37,6 +37,11 @@ type Rotation struct {
 	Leaves func(nhi.Account) bool
 }
 
+// grant stands for the rotation where its account is looked up.
+func (r Rotation) grant() Grant {
+	return Grant{Identity: r.Identity, AccountNames: r.AccountNames, AccountIDs: r.AccountIDs}
+}
+
 // RotationRecord is what state keeps of a rotation. None of it is secret.
 type RotationRecord struct {
 	Credentials rotation.Record
@@ -85,8 +90,8 @@ func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rot
 	if w.conn, err = connect(ctx, f, r.Platform, record.Targets[r.Platform]); err != nil {
 		return nil, Problems{{r.Platform, err}}
 	}
-	grant := Grant{Identity: r.Identity, AccountNames: r.AccountNames, AccountIDs: r.AccountIDs}
-	w.account, err = grant.account(ctx, f, w.conn, now, true)
+	grant := r.grant()
+	w.account, err = grant.account(ctx, f, w.conn, lookup{now: now, marked: true})
 	w.exists = err == nil
 	var owned *reconcile.OwnershipError
 	leaves := r.Leaves != nil && errors.As(err, &owned) && r.Leaves(owned.Account)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
@@ -37,8 +36,9 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 	if err != nil {
 		return record.Credentials, err
 	}
-	account, err := Grant{Identity: r.Identity, AccountNames: r.AccountNames}.account(ctx, f, conn, true, false)
-	if err != nil && driver.CodeOf(err) == driver.NotFound {
+	owner, id := r.grant(), r.AccountIDs[r.Platform]
+	account, err := owner.account(ctx, f, conn, lookup{now: true, marked: id != "", renamed: true})
+	if err != nil && owner.gone(r.Platform, err) {
 		return revokeLeft(ctx, conn, r, record.Credentials)
 	}
 	if err != nil {
@@ -58,7 +58,7 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 			left = append(left, recorded(record.Credentials, c.ID, c.Label))
 		}
 	}
-	if id := r.AccountIDs[r.Platform]; id != account.ID {
+	if id != account.ID {
 		more, err := revokeLeft(ctx, conn, r, record.Credentials)
 		left, failures = append(left, more...), append(failures, err)
 	}
@@ -68,7 +68,7 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 // revokeLeft revokes the recorded credentials of an account that is gone, where they may outlive it. It returns those that it
 // could not revoke.
 func revokeLeft(ctx context.Context, conn *fleet.Conn, r Rotation, credentials rotation.Record) (rotation.Record, error) {
-	ref := nhi.Ref{Name: Grant{Identity: r.Identity, AccountNames: r.AccountNames}.AccountName(r.Platform), ID: r.AccountIDs[r.Platform]}
+	ref := nhi.Ref{Name: r.grant().AccountName(r.Platform), ID: r.AccountIDs[r.Platform]}
 	if ref.ID == "" || !conn.Platform().Spec().NameHolds {
 		return nil, nil
 	}
