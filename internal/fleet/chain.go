@@ -275,7 +275,7 @@ func whole() interceptor {
 	}
 }
 
-// timed bounds one attempt.
+// timed bounds one attempt. That it took too long is its error, whatever the driver says; but what it says to be left is kept.
 func timed(options Options) interceptor {
 	timeout := options.Timeout
 	if timeout <= 0 {
@@ -291,10 +291,14 @@ func timed(options Options) interceptor {
 				driver.Errorf(driver.Unavailable, "no answer within %s; raise the platform's timeout if it is this slow", limit))
 			defer cancel()
 			err := next(ctx)
-			if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return context.Cause(ctx)
+			if err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return err
 			}
-			return err
+			var left *driver.LeftoverError
+			if errors.As(err, &left) {
+				return errors.Join(context.Cause(ctx), left)
+			}
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -364,7 +364,25 @@ func TestLeftoversAreTold(t *testing.T) {
 	}
 }
 
-// TestWritesRunToTheirEnd cancels in the middle of calls.
+// TestLateLeftoversAreTold: a deletion that does not end in time has told what is left, all the same.
+func TestLateLeftoversAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := able{bare{newScript()}}
+		p, _ := newTestPlatform(d, func(c *Config) { c.Options.Timeout = time.Second })
+		conn := connect(t, p)
+		d.on = func(ctx context.Context, _ string, _ int) error {
+			<-ctx.Done()
+			return &driver.LeftoverError{Err: errors.Join(driver.Errorf(driver.PermissionDenied, "a binding is left"), ctx.Err())}
+		}
+		err := conn.Do(t.Context(), ref, reconcile.Step{Kind: reconcile.StepDelete})
+		wantCode(t, err, driver.Unavailable) // so it was tried again
+		var leftover *driver.LeftoverError
+		if !errors.As(err, &leftover) || !strings.Contains(err.Error(), "no answer within 1s") || !strings.Contains(err.Error(), "a binding is left") {
+			t.Errorf("error %v, want a LeftoverError with the time limit", err)
+		}
+	})
+}
+
 // TestErrorsAreHarmless: what a platform says reaches neither the terminal's commands nor those of a CI system, and does
 // not fill the log.
 func TestErrorsAreHarmless(t *testing.T) {
@@ -386,6 +404,7 @@ func TestErrorsAreHarmless(t *testing.T) {
 	}
 }
 
+// TestWritesRunToTheirEnd cancels in the middle of calls.
 func TestWritesRunToTheirEnd(t *testing.T) {
 	for _, test := range []struct {
 		op    string

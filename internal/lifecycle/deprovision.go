@@ -65,6 +65,9 @@ func deprovision(ctx context.Context, f *fleet.Fleet, id Identity, platform stri
 	if readErr != nil {
 		return nil, err
 	}
+	if gone && !suspendOnly && conn.Platform().Spec().NameHolds {
+		return removeRest(context.WithoutCancel(ctx), conn, r)
+	}
 	if gone {
 		return nil, nil
 	}
@@ -112,6 +115,8 @@ func remove(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
 	switch {
 	case err != nil:
 		return errors.Join(failures, fmt.Errorf("reading back that the account is gone: %w", err))
+	case gone && failures != nil && !leavesRest(failures) && conn.Platform().Spec().NameHolds:
+		return askAgain(context.WithoutCancel(ctx), conn, account.Ref)
 	case gone && !leavesRest(failures):
 		return nil
 	case failures != nil:
@@ -119,6 +124,16 @@ func remove(ctx context.Context, conn *fleet.Conn, account nhi.Account) error {
 	default:
 		return fmt.Errorf("platform %q accepted the deletion of account %q, but it is still there", conn.Platform().Name(), left.Name)
 	}
+}
+
+// askAgain finds out what is left of an account whose deletion took effect and failed: the answer that names it may be lost.
+// Without an answer it is not known that nothing is left.
+func askAgain(ctx context.Context, conn *fleet.Conn, ref nhi.Ref) error {
+	err := conn.Do(ctx, ref, reconcile.Step{Kind: reconcile.StepDelete})
+	if err == nil || leavesRest(err) {
+		return err
+	}
+	return &driver.LeftoverError{Err: err}
 }
 
 // suspend closes every way in and keeps the account with its mark, so that a later run recognises it.

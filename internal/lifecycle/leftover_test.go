@@ -176,6 +176,65 @@ func TestDeleteWhatCannotBeReadWhole(t *testing.T) {
 	}
 }
 
+// forgetful is a holder whose answers to deletions may be lost.
+type forgetful struct {
+	holder
+	lost func() bool
+}
+
+func (f forgetful) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
+	err := f.holder.DeleteAccount(ctx, ref)
+	if f.lost() {
+		return driver.Errorf(driver.Unknown, "request timed out")
+	}
+	return err
+}
+
+// TestLeftoversOfALostAnswer: the account is gone, and the answer that would have named what is left is lost.
+func TestLeftoversOfALostAnswer(t *testing.T) {
+	for what, test := range map[string]struct {
+		lost               int
+		interrupted, blind bool // blind: the first reading after that fails
+		want               string
+	}{
+		"one answer":                  {1, false, false, "is left"},
+		"one answer, interrupted":     {1, true, false, "is left"},
+		"one answer, not read back":   {1, false, true, "is left"},
+		"every answer":                {9, false, false, "request timed out"},
+		"every answer, interrupted":   {9, true, false, "request timed out"},
+		"every answer, not read back": {9, false, true, "request timed out"},
+	} {
+		h, _, settled, records := newHolder(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		calls, blind := 0, false
+		f := forgetful{h, func() bool {
+			if calls++; test.interrupted {
+				interrupt()
+			}
+			blind = test.blind && calls == 1
+			return calls <= test.lost
+		}}
+		h.m.refuse = func(op string) error {
+			if !blind || op != "read" {
+				return nil
+			}
+			blind = false
+			return driver.Errorf(driver.Unknown, "cannot be read")
+		}
+		pool := fleet.New("payments", nil, []fleet.Config{{
+			Name: "k", Spec: driver.Spec{Kind: "holder", NameHolds: true}, Open: func() (driver.Driver, error) { return f, nil },
+		}})
+		left, problems := lifecycle.DeleteIdentity(ctx, pool, settled, records, false)
+		interrupt()
+		if r := left["k"]; r.Status != lifecycle.Deleted || r.ID != "k-1" || !strings.Contains(problems.Error(), test.want) {
+			t.Errorf("%s: recorded %+v, problems %v", what, left, problems)
+		}
+		if there := h.m.all(); len(there) > 0 {
+			t.Errorf("%s: the account is not gone: %v", what, there)
+		}
+	}
+}
+
 // outlived is a platform on which credentials log in without their account.
 type outlived struct {
 	full
