@@ -257,8 +257,8 @@ type addition struct {
 	added []nhi.Entitlement
 }
 
-// takeBack revokes what was added, and what another grant has left because this one was to give it. It returns what could
-// not be taken back.
+// takeBack revokes what was added, and what another grant has left because this one was to give it, and reads back that it is
+// gone. It returns what could not be taken back on a platform, or may not be.
 func (g Grant) takeBack(ctx context.Context, done map[string]addition) (Entitlements, Problems) {
 	left := newCollected[[]nhi.Entitlement]()
 	problems := each(ctx, done, func(platform string, a addition) error {
@@ -273,7 +273,11 @@ func (g Grant) takeBack(ctx context.Context, done map[string]addition) (Entitlem
 		if len(back) == 0 {
 			return nil
 		}
-		if err := a.conn.Do(ctx, a.ref, reconcile.Step{Kind: reconcile.StepRevoke, Entitlements: back}); err != nil {
+		err = a.conn.Do(ctx, a.ref, reconcile.Step{Kind: reconcile.StepRevoke, Entitlements: back})
+		if err == nil {
+			err = Grant{Identity: g.Identity}.verify(ctx, a.conn, a.ref, back)
+		}
+		if err != nil {
 			left.set(platform, back)
 			return fmt.Errorf("taking back what was granted: %w", err)
 		}

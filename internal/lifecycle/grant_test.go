@@ -88,33 +88,54 @@ func TestCreateGrantRefuses(t *testing.T) {
 	}
 }
 
+// lieAbout makes every op on the account of "billing" succeed and change nothing, as the next operation sees.
+func (m *memory) lieAbout(op string) {
+	undo := func() {}
+	m.refuse = func(called string) error {
+		undo()
+		undo = func() {}
+		if called == op {
+			before, _ := m.find(nhi.Ref{Name: "billing"})
+			undo = func() {
+				now, _ := m.find(nhi.Ref{Name: "billing"})
+				now.Entitlements = before.Entitlements
+				m.accounts[now.ID] = now
+			}
+		}
+		return nil
+	}
+}
+
 // TestPlatformsThatLie accept everything and do nothing.
 func TestPlatformsThatLie(t *testing.T) {
 	for op, want := range map[string]string{"grant": "does not show role:new", "revoke": "it still holds role:before"} {
 		w := newWorld()
 		holders(t, w)
-		undo := func() {}
-		w.a.refuse = func(called string) error {
-			undo()
-			undo = func() {}
-			if called == op {
-				before, _ := w.a.find(nhi.Ref{Name: "billing"})
-				undo = func() {
-					now, _ := w.a.find(nhi.Ref{Name: "billing"})
-					if op == "grant" {
-						now.Entitlements = nhi.Without(now.Entitlements, roles("new"))
-					} else {
-						now.Entitlements = nhi.Union(now.Entitlements, before.Entitlements)
-					}
-					w.a.accounts[now.ID] = now
-				}
-			}
-			return nil
-		}
+		w.a.lieAbout(op)
 		_, _, problems := lifecycle.UpdateGrant(t.Context(), w.fleet(), grant(onAll("new")), onAll("before"), nil)
 		if len(problems) != 1 || problems[0].Platform != "a" || !strings.Contains(problems.Error(), want) {
 			t.Errorf("%s: problems %v", op, problems)
 		}
+	}
+}
+
+// TestGrantThatIsOnlySaidToBeTakenBack: what the account still holds is recorded, and nothing else.
+func TestGrantThatIsOnlySaidToBeTakenBack(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	w.a.lieAbout("revoke")
+	w.b.refuse = func(op string) error {
+		if op == "grant" {
+			return errRefused
+		}
+		return nil
+	}
+	left, _, problems := lifecycle.CreateGrant(t.Context(), w.fleet(), grant(onAll("before", "new")))
+	if !slices.Equal(problems.Platforms(), []string{"a", "b"}) || !strings.Contains(problems.Error(), "it still holds role:new") {
+		t.Errorf("problems %v", problems)
+	}
+	if diff := cmp.Diff(lifecycle.Entitlements{"a": roles("new")}, left); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
 	}
 }
 
