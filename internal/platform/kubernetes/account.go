@@ -254,7 +254,8 @@ func (d *kubernetesDriver) UpdateAccount(ctx context.Context, ref nhi.Ref, chang
 // between the two the account is still there to tell. One that cannot be read or changed holds nothing up, because nothing
 // but the deletion ends the account's tokens; it is named in a LeftoverError then, and again in every later call with the
 // account's ID, until it names the account no longer. Where only the name of an account is given, and it is not there, the
-// bindings that this driver made are removed and those of others are left to whom they may be meant for.
+// bindings that this driver made are removed and those of others are left to whom they may be meant for. If the deletion itself
+// fails, it may have taken effect all the same: called again, this says what is left.
 func (d *kubernetesDriver) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 	p, err := d.locate(ref.Name)
 	if err != nil {
@@ -273,7 +274,7 @@ func (d *kubernetesDriver) DeleteAccount(ctx context.Context, ref nhi.Ref) error
 	if !absent {
 		uid = account.UID
 		if err := d.api.remove(ctx, p.place(), metav1.Preconditions{UID: &uid}); err != nil {
-			return err
+			return besides(err, left)
 		}
 	}
 	if uid != "" {
@@ -285,4 +286,12 @@ func (d *kubernetesDriver) DeleteAccount(ctx context.Context, ref nhi.Ref) error
 		return &driver.LeftoverError{Err: errors.Join(left...)}
 	}
 	return nil
+}
+
+// besides returns err, which decides what the failure is, and tells what is left.
+func besides(err error, left []error) error {
+	if len(left) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\n%v", err, errors.Join(left...)) //nolint:errorlint // a code of left must not pass for that of err
 }

@@ -3,7 +3,9 @@ package kubernetes_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -103,6 +105,40 @@ func TestForeignBindingHoldsNoDeletionUp(t *testing.T) {
 	must(t, err)
 	wantHolds(t, d, next)
 	must(t, d.DeleteAccount(t.Context(), next))
+}
+
+// TestLostAnswerForgetsNoBinding deletes an account that somebody has made administrator, and loses the answer to that: what is
+// left is told at once, and in a LeftoverError when the deletion is repeated.
+func TestLostAnswerForgetsNoBinding(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	allowed := c.clusterRole(t)
+	cfg := c.config()
+	cfg.CACertFile = ""
+	cfg.Token = c.documented(t, allowed.Target)
+	cfg.Host = c.proxy(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodDelete || !strings.Contains(r.URL.Path, "/serviceaccounts/") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"InternalError","code":500,`+
+				`"message":"etcdserver: request timed out"}`)
+		})
+	})
+	d := full(t, c.open(t, cfg))
+	ref := create(t, d)
+	path := c.bindByHand(t, nhi.Entitlement{Type: "clusterrole", Target: "cluster-admin"}, c.subject(ref.Name))
+	binding := path[strings.LastIndexByte(path, '/')+1:]
+	err := d.DeleteAccount(t.Context(), ref)
+	wantCode(t, d, err, driver.Unknown)
+	if !strings.Contains(err.Error(), "etcdserver: request timed out") || !strings.Contains(err.Error(), binding) {
+		t.Errorf("error %v, want one that names the binding %s", err, binding)
+	}
+	wantLeftovers(t, d, d.DeleteAccount(t.Context(), ref), []string{binding}, binding)
 }
 
 // TestUnreadableNamespaceHoldsNoDeletionUp deletes an account whose RoleBindings in one namespace may not be listed.
