@@ -40,6 +40,9 @@ func (e *UnacknowledgedError) Unwrap() error { return e.Err }
 // Change makes a change, announces it before and reports after it what came of it. The error is the change's own, or
 // an *UnacknowledgedError if it was not begun. Changes of one account on one platform happen one after the other,
 // each with its events, whichever operations of this run they belong to. If ctx has ended, nothing happens but do.
+//
+// A change that is part of another one (Current) is begun without being acknowledged, too: the other one was, and may have
+// happened already.
 func (j *Journal) Change(ctx context.Context, c *Change, do func(ctx context.Context) error) error {
 	defer j.trail.accounts.lock(c.Platform.Name, c.Account.Name, c.Path)()
 	if ctx.Err() != nil {
@@ -72,7 +75,7 @@ func Current(ctx context.Context) *Journal {
 func (j *Journal) announce(ctx context.Context, c Change, id string) error {
 	intent := j.trail.source.event(j.op, c, id, Intended, nil, j.trail.now())
 	failures := j.send(ctx, intent)
-	if !j.trail.required || len(failures) == 0 {
+	if !j.trail.required || len(failures) == 0 || Current(ctx) != nil {
 		return nil
 	}
 	for _, q := range j.all() {

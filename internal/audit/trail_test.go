@@ -234,6 +234,34 @@ func TestRequired(t *testing.T) {
 	})
 }
 
+// The sink breaks after it took the intent of a change. What that change has to write elsewhere must not be refused then.
+func TestRequiredInsideChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &receiver{}
+		j := newTrail(true, sink).Open(Operation{}, nil)
+		inner := &Change{Activity: StoreSecret, Path: "registry/x", Platform: Platform{Name: "vault"}}
+		written := false
+		err := j.Change(t.Context(), grantOn("x"), func(ctx context.Context) error {
+			sink.down(true)
+			return Current(ctx).Change(ctx, inner, func(context.Context) error {
+				written = true
+				return nil
+			})
+		})
+		if err != nil || !written {
+			t.Errorf("written: %v, error %v", written, err)
+		}
+		time.Sleep(time.Minute)
+		sink.down(false)
+		if left := j.Close(t.Context()); len(left.Waiting) > 0 {
+			t.Errorf("waiting: %q", waitingIn(t, left))
+		}
+		if got := sink.got(); got != "grant intended, store_secret succeeded, grant succeeded" {
+			t.Errorf("the sink has %q", got)
+		}
+	})
+}
+
 // A filter decides which events wait. An intent waits only for those who do not want to know what came of it.
 func TestFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,6 +35,9 @@ func (d *Driver) read(ctx context.Context, ref nhi.Ref) (entry, client, error) {
 		if err != nil {
 			return entry{}, nil, err
 		}
+		if err := d.mayWrite(ctx, e); err != nil {
+			return entry{}, nil, err
+		}
 		c, err := d.get(ctx, &e)
 		if err == nil {
 			return e, c, d.keepToken(ctx, e)
@@ -145,10 +148,12 @@ func (d *Driver) undo(ctx context.Context, e entry, cause error) error {
 		return cause
 	}
 	if _, err := d.manage(ctx, http.MethodDelete, e, nil); err != nil {
-		return errors.Join(cause, fmt.Errorf("deleting client %s again failed: %w", e.clientID, err))
+		return driver.AfterChange(d.Classify, errors.Join(cause, fmt.Errorf("deleting client %s again failed: %w", e.clientID, err)))
 	}
 	if _, err := d.lookup(ctx, e.ref()); err == nil {
-		return errors.Join(cause, d.forget(ctx, e.name))
+		if err := d.forget(ctx, e.name); err != nil {
+			return driver.AfterChange(d.Classify, errors.Join(cause, err))
+		}
 	}
 	return cause
 }
@@ -160,7 +165,7 @@ func (d *Driver) change(ctx context.Context, ref nhi.Ref, edit func(e *entry, c 
 		return nil, err
 	}
 	// Whatever happens: the token that is valid then must not be lost.
-	defer func() { err = errors.Join(err, held.release(ctx)) }()
+	defer func() { err = held.end(ctx, err) }()
 	c, err := held.get(ctx)
 	if err != nil {
 		return nil, err
@@ -201,7 +206,7 @@ func (d *Driver) DeleteAccount(ctx context.Context, ref nhi.Ref) error {
 		return gone(err)
 	}
 	if err := held.delete(ctx); err != nil {
-		return errors.Join(err, held.release(ctx))
+		return held.end(ctx, err)
 	}
 	return held.drop(ctx)
 }

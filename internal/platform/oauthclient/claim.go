@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // claim is a client that this run has to itself: RFC 7592 replaces a registration whole and has nothing to detect that
-// another run did so meanwhile. It ends with release or drop.
+// another run did so meanwhile. It ends with end or drop.
 type claim struct {
 	entry
 	driver *Driver
@@ -51,6 +52,7 @@ func (c *claim) delete(ctx context.Context) error {
 	}
 	c.removing = true
 	if err := c.driver.save(ctx, &c.entry); err != nil {
+		c.removing = false
 		return err
 	}
 	answered := func(err error) bool {
@@ -79,31 +81,36 @@ func (c *claim) insist(ctx context.Context, send func() error) error {
 	}
 }
 
-// release writes the entry as it is now, also after ctx has ended: the token in it may be a new one.
+// end gives the client free, and returns what the change came to: err, unless the registry fails. Something may have been
+// done then, and the claim be left, so that repeating it at once would do it twice, or wait for itself.
+func (c *claim) end(ctx context.Context, err error) error {
+	released := c.release(ctx)
+	if released == nil {
+		return err
+	}
+	return driver.AfterChange(c.driver.Classify, errors.Join(released, err))
+}
+
+// release writes the entry as it is now: the token in it may be a new one.
 func (c *claim) release(ctx context.Context) error {
 	defer c.unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimWait)
-	defer cancel()
-	claimed := c.changing
+	claimed, unsure := c.changing, false
 	c.changing = time.Time{}
-	for {
-		err := c.driver.save(ctx, &c.entry)
-		if driver.CodeOf(err) != driver.Conflict {
-			return err
-		}
-		now, lookupErr := c.driver.lookup(ctx, c.ref())
-		if lookupErr != nil {
-			return errors.Join(err, lookupErr)
-		}
-		if !now.changing.Equal(claimed) { // The claim has run out: the entry is another run's, but for a token that it lacks.
-			return errors.Join(err, c.driver.keepToken(ctx, c.entry))
-		}
-		// A read of another run has saved its token.
-		if !now.sameAccess(c.stored) {
+	return c.driver.persist(ctx, &c.entry, func(failure error, now *entry) (bool, error) {
+		unsure = unsure || driver.CodeOf(failure) != driver.Conflict
+		switch {
+		case now == nil:
+			return true, failure
+		case unsure && now.same(c.entry):
+			return true, nil // Only the answer was lost.
+		case !now.changing.Equal(claimed): // The claim has run out: the entry is another run's, but for a token that it lacks.
+			return true, errors.Join(c.driver.keepToken(ctx, c.entry), failure)
+		case !now.sameAccess(c.stored): // A read of another run has saved its token.
 			c.access = now.access
 		}
 		c.stored, c.version = now.stored, now.version
-	}
+		return false, nil
+	})
 }
 
 // drop removes the entry of a client that is gone.
@@ -120,7 +127,13 @@ func (d *Driver) claimEntry(ctx context.Context, ref nhi.Ref) (entry, error) {
 		}
 		if now := time.Now(); now.After(e.changing) {
 			e.changing = now.Add(claimTime)
-			if err = d.save(ctx, &e); driver.CodeOf(err) != driver.Conflict {
+			err = d.save(ctx, &e)
+			if err != nil && driver.CodeOf(err) == driver.Unavailable {
+				if now, lookupErr := d.lookup(ctx, ref); lookupErr == nil && now.changing.Equal(e.changing) {
+					return now, nil // Only the answer was lost.
+				}
+			}
+			if driver.CodeOf(err) != driver.Conflict {
 				return e, err
 			}
 		}
@@ -128,7 +141,7 @@ func (d *Driver) claimEntry(ctx context.Context, ref nhi.Ref) (entry, error) {
 			return entry{}, driver.Errorf(driver.Conflict, "another run is changing client %q, or was killed while it did: "+
 				"it is free again at %s", ref.Name, e.changing.Format(time.RFC3339))
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, claimPoll); err != nil {
 			return entry{}, err
 		}
 	}
@@ -140,20 +153,69 @@ func (d *Driver) keepToken(ctx context.Context, e entry) error {
 	if e.sameAccess(e.stored) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimWait)
-	defer cancel()
-	for {
-		err := d.save(ctx, &e)
-		if driver.CodeOf(err) != driver.Conflict {
-			return err
-		}
-		now, err := d.lookup(ctx, e.ref())
-		if err != nil || !now.sameAccess(e.stored) {
-			return gone(err)
+	return d.persist(ctx, &e, func(_ error, now *entry) (bool, error) {
+		if now == nil || !now.sameAccess(e.stored) {
+			return true, nil
 		}
 		now.access = e.access
-		e = now
+		e = *now
+		return false, nil
+	})
+}
+
+// persist saves e, also after ctx has ended: the token in it may be the only one that is valid. Whatever the registry answers,
+// it is asked again until Config.SaveTimeout is over. After each failure, look is told what is there now, nil if nothing is: it
+// brings e up to that, or is done and says what that comes to.
+func (d *Driver) persist(ctx context.Context, e *entry, look func(failure error, now *entry) (done bool, err error)) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.config.SaveTimeout)
+	defer cancel()
+	for wait := claimPoll; ; wait = min(2*wait, longestPause) {
+		failure := d.save(ctx, e)
+		if failure == nil {
+			return nil
+		}
+		done := false
+		now, err := d.lookup(ctx, e.ref())
+		switch {
+		case err == nil:
+			done, err = look(failure, &now)
+		case driver.CodeOf(err) == driver.NotFound:
+			done, err = look(failure, nil)
+		}
+		if done {
+			return err
+		}
+		if pause(ctx, wait) != nil {
+			return d.lost(*e, failure)
+		}
 	}
+}
+
+// lost says what it means that e was not saved. It is Unknown if a token is lost with it, so that nobody tries again: the next
+// answer would hide this one.
+func (d *Driver) lost(e entry, failure error) error {
+	if e.sameAccess(e.stored) {
+		return failure
+	}
+	return driver.Errorf(driver.Unknown, "the server replaced the registration access token of client %q (%s), and the registry did not "+
+		"take the new one within %s: it is lost. Give the client a new one at the server and write it to the registry's entry %s, or delete "+
+		"the client there and remove the entry: %w", e.name, e.clientID, d.config.SaveTimeout, d.entryPath(e.name), failure)
+}
+
+// mayWrite makes sure, once, that the registry may be written, before the server is asked: its answer may end the token that
+// the registry has. It writes over a version that there never is. A store that compares versions before it looks at rights does
+// not tell.
+func (d *Driver) mayWrite(ctx context.Context, e entry) error {
+	if d.written.Load() {
+		return nil
+	}
+	e.version = noVersion
+	if err := d.save(ctx, &e); err != nil && driver.CodeOf(err) != driver.Conflict {
+		return fmt.Errorf("client %q is not read, because the server may answer with a new registration access token, which the "+
+			"registry has to take: %w", e.name, err)
+	}
+	d.written.Store(true)
+	return nil
 }
 
 // successor waits until the registry has another token than the one that was refused: the run that was given it may not have
@@ -171,7 +233,7 @@ func (d *Driver) successor(ctx context.Context, refused entry, own time.Time) (n
 		if time.Since(start) > wait {
 			return now, false, nil
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, claimPoll); err != nil {
 			return entry{}, false, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -62,8 +63,10 @@ type Config struct {
 	Placeholder string
 	TLS         TLS
 	// Timeout bounds one request, 0 is ten minutes.
-	Timeout   time.Duration
-	UserAgent string
+	Timeout time.Duration
+	// SaveTimeout is how long a registry that fails is asked to take a new token, 0 is two minutes.
+	SaveTimeout time.Duration
+	UserAgent   string
 	// AllowPlainHTTP lets credentials travel over http:// to hosts other than this machine.
 	AllowPlainHTTP bool
 }
@@ -75,6 +78,8 @@ type Driver struct {
 	registrar, bare *rest.Client
 	server          rest.Shared[server]
 	locks           rest.Locks
+	// written is set once the registry was, or could have been, written.
+	written atomic.Bool
 }
 
 // Open makes a driver. It does no network I/O.
@@ -84,6 +89,9 @@ func Open(config Config) (*Driver, error) {
 	}
 	if config.Placeholder == "" {
 		config.Placeholder = defaultPlaceholder
+	}
+	if config.SaveTimeout == 0 {
+		config.SaveTimeout = saveTimeout
 	}
 	config.Issuer = strings.TrimRight(config.Issuer, "/")
 	issuer, err := url.Parse(config.Issuer)

@@ -111,8 +111,8 @@ func (d *Driver) Issue(ctx context.Context, ref nhi.Ref, request driver.IssueReq
 		issued.Secret, issued.Credential.ID = secret.New(after.text(memberSecret)), secretID
 	}
 	if text := after.text(memberSecret); retired != "" && hashOf(text) == retired {
-		return driver.Issued{}, errors.Join(d.RevokeCredential(ctx, ref, secretID), driver.Errorf(driver.Unsupported,
-			"the server gives client %q the secret again that was revoked, so it cannot have a new one; use client_auth = %q", ref.Name, PrivateKeyJWT))
+		return driver.Issued{}, errors.Join(driver.AfterChange(d.Classify, d.RevokeCredential(ctx, ref, secretID)), driver.Errorf(
+			driver.Unsupported, "the server gives client %q the secret again that was revoked, so it cannot have a new one; use client_auth = %q", ref.Name, PrivateKeyJWT))
 	}
 	kept, err := credentialsOf(entry{label: request.Label}, after)
 	if err == nil && (issued.Secret.IsZero() || !slices.Contains(kept, issued.Credential)) {

@@ -43,7 +43,14 @@ const (
 	claimPoll = 20 * time.Millisecond
 	// saveWait is how long a run may take to save the token that came with an answer.
 	saveWait = 2 * time.Second
+	// saveTimeout is longer than the longest wait that a platform may ask for (package fleet).
+	saveTimeout = 2 * time.Minute
+	// longestPause is the longest between two attempts to save.
+	longestPause = 5 * time.Second
 )
+
+// noVersion is one that no entry has: none is written so often.
+const noVersion = 1 << 30
 
 // entry is what the registry holds of one client.
 type entry struct {
@@ -63,6 +70,11 @@ type access struct {
 }
 
 func (a access) sameAccess(b access) bool { return a.uri == b.uri && a.token.Equal(b.token) }
+
+// same reports whether both say the same of the client.
+func (e entry) same(b entry) bool {
+	return e.sameAccess(b.access) && e.label == b.label && e.retired == b.retired && e.removing == b.removing && e.changing.Equal(b.changing)
+}
 
 func (e entry) ref() nhi.Ref { return nhi.Ref{Name: e.name, ID: e.clientID} }
 
@@ -124,16 +136,16 @@ func (d *Driver) save(ctx context.Context, e *entry) error {
 	if err != nil {
 		return storeError("writing the registry", err)
 	}
+	d.written.Store(true)
 	e.version, e.stored = version, e.access
 	return nil
 }
 
-// pause waits for claimPoll.
-func pause(ctx context.Context) error {
+func pause(ctx context.Context, wait time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(claimPoll):
+	case <-time.After(wait):
 		return nil
 	}
 }

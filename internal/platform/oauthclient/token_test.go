@@ -25,6 +25,9 @@ type renewing struct {
 	token   string
 	client  map[string]any // nil: there is none
 	refused func()         // called with every refusal
+	keep    bool           // the token stays
+	// forbidden is a method that nobody may use.
+	forbidden string
 }
 
 func newRenewing(t *testing.T) *renewing {
@@ -44,6 +47,9 @@ func (s *renewing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/.well-known/openid-configuration":
 		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": s.URL, "registration_endpoint": s.URL + "/reg", "token_endpoint": s.URL + "/token"})
 		return
+	case r.Method == s.forbidden:
+		w.WriteHeader(http.StatusForbidden)
+		return
 	case managed && (s.client == nil || r.Header.Get("Authorization") != "Bearer "+s.token):
 		s.refused()
 		w.WriteHeader(http.StatusUnauthorized)
@@ -59,13 +65,16 @@ func (s *renewing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&s.client)
 	}
 	s.count++
-	s.token = fmt.Sprint("token-", s.count)
+	if !s.keep {
+		s.token = fmt.Sprint("token-", s.count)
+	}
 	answer := maps.Clone(s.client)
 	answer["client_id"], answer["registration_client_uri"], answer["registration_access_token"] = "c1", s.URL+"/reg/c1", s.token
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// watched is a registry as one run sees it. The functions are called each time.
+// watched is a registry as one run sees it. The functions are called each time, but for a write that cannot succeed: by that
+// a run finds out whether it may write.
 type watched struct {
 	*memory
 	afterGet, beforePut, afterPut func()
@@ -78,6 +87,9 @@ func (r *watched) GetSecret(ctx context.Context, path string) (driver.StoredSecr
 }
 
 func (r *watched) PutSecret(ctx context.Context, path string, stored driver.StoredSecret) (int64, error) {
+	if stored.Version > 1000 {
+		return r.memory.PutSecret(ctx, path, stored)
+	}
 	r.beforePut()
 	version, err := r.memory.PutSecret(ctx, path, stored)
 	r.afterPut()
@@ -101,9 +113,13 @@ func newTokenWorld(t *testing.T) *tokenWorld {
 	return w
 }
 
-func (w *tokenWorld) open(registry oauthclient.Registry) *oauthclient.Driver {
+func (w *tokenWorld) open(registry oauthclient.Registry, mods ...func(*oauthclient.Config)) *oauthclient.Driver {
 	w.Helper()
-	d, err := oauthclient.Open(oauthclient.Config{Issuer: w.server.URL, Registry: registry, RegistryPath: registryPath})
+	config := oauthclient.Config{Issuer: w.server.URL, Registry: registry, RegistryPath: registryPath}
+	for _, mod := range mods {
+		mod(&config)
+	}
+	d, err := oauthclient.Open(config)
 	w.must("open", err)
 	w.Cleanup(func() { _ = d.Close() })
 	return d
