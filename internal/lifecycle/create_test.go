@@ -183,6 +183,27 @@ func TestLostAnswerOfACreation(t *testing.T) {
 	w.checkRecords(t, create(t, w, id))
 }
 
+// TestCreationThatShowsLate: the account was made, and the platform shows it only after a while.
+func TestCreationThatShowsLate(t *testing.T) {
+	w := newWorld()
+	reads := -1
+	w.a.refuse = func(op string) error {
+		switch {
+		case op == "create":
+			reads = 0
+			return driver.Errorf(driver.Unavailable, "made, and not shown yet")
+		case reads >= 0:
+			if reads++; reads == 2 {
+				w.a.accounts["a-9"] = nhi.Account{
+					Ref: nhi.Ref{Name: "billing", ID: "a-9"}, Mark: ours, Status: nhi.Active, Settings: map[string]string{},
+				}
+			}
+		}
+		return nil
+	}
+	w.checkRecords(t, create(t, w, identity(map[string]lifecycle.Account{"a": {Name: "billing"}})))
+}
+
 func TestCreateRefusesWhatIsNotOurs(t *testing.T) {
 	sibling := nhi.Mark{Stack: "payments", Identity: "sibling"}
 	for _, test := range []struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
@@ -110,9 +111,22 @@ func create(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired, ac
 	return e, settled(conn, desired, read)
 }
 
+// lookPauses is how long to wait for an account that a platform may have made and does not show yet.
+var lookPauses = [...]time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second}
+
 // lookAgain finds out what a failed creation left: the answer may have been lost on the way.
 func lookAgain(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired, account Account, failure error) (*establishment, error) {
 	found, gone, err := absent(context.WithoutCancel(ctx), conn, nhi.Ref{Name: account.Name})
+	for _, pause := range lookPauses {
+		if err != nil || !gone || driver.CodeOf(failure) != driver.Unavailable || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		found, gone, err = absent(context.WithoutCancel(ctx), conn, nhi.Ref{Name: account.Name})
+	}
 	switch {
 	case err != nil:
 		return nil, errors.Join(failure, fmt.Errorf("and it could not be found out whether the account was made; "+

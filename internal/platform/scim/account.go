@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (d *Driver) CreateAccount(ctx context.Context, spec driver.AccountSpec) (nh
 	if err != nil {
 		return nhi.Ref{}, err
 	}
-	made, err := d.created(ctx, response, spec.Name)
+	made, err := d.created(ctx, response, spec)
 	if err != nil {
 		return nhi.Ref{}, driver.AfterChange(d.Classify, err)
 	}
@@ -53,19 +54,42 @@ func (d *Driver) CreateAccount(ctx context.Context, spec driver.AccountSpec) (nh
 	return nhi.Ref{}, err
 }
 
-// created reads the answer to the creation. RFC 7644 wants the User in it; a service that sends nothing is asked.
-func (d *Driver) created(ctx context.Context, response *rest.Response, name string) (user, error) {
+// created reads the answer to the creation. RFC 7644 wants the User in it; a service that sends nothing is asked. There is a
+// user, so that it is not found says only that the service does not show it yet.
+func (d *Driver) created(ctx context.Context, response *rest.Response, spec driver.AccountSpec) (user, error) {
 	if len(response.Body) == 0 {
-		return d.find(ctx, nhi.Ref{Name: name})
+		u, err := d.located(ctx, response.Header.Get("Location"), spec)
+		if d.isNotFound(err) {
+			err = driver.Errorf(driver.Unavailable, "user %q was created, but the service does not show it yet: %w", spec.Name, err)
+		}
+		return u, err
 	}
 	var u user
 	if err := response.Decode(&u); err != nil {
-		return user{}, fmt.Errorf("user %q was created, but %w", name, err)
+		return user{}, fmt.Errorf("user %q was created, but %w", spec.Name, err)
 	}
 	if u.ID == "" {
 		return user{}, &rest.ContentError{Reason: "to the creation has no id"}
 	}
 	return u, nil
+}
+
+// located reads a new user by the id in Location (RFC 7644, section 3.3), or by name, as a search may show it only later. That
+// Location leads to this user is believed if its name and mark are there.
+func (d *Driver) located(ctx context.Context, location string, spec driver.AccountSpec) (user, error) {
+	if _, escaped, ok := strings.Cut(location, usersPath+"/"); ok {
+		id, err := url.PathUnescape(escaped)
+		if err == nil && id != "" {
+			u, err := d.find(ctx, nhi.Ref{ID: id})
+			if err != nil && !d.isNotFound(err) {
+				return user{}, err
+			}
+			if err == nil && nhi.FindMark(u.ExternalID) == spec.Mark && strings.EqualFold(u.UserName, spec.Name) {
+				return u, nil
+			}
+		}
+	}
+	return d.find(ctx, nhi.Ref{Name: spec.Name})
 }
 
 func (d *Driver) newUser(spec driver.AccountSpec) user {

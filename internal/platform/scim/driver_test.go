@@ -283,6 +283,57 @@ func TestRateLimitAfterCreation(t *testing.T) {
 	w.wantCode("create", err, driver.Unavailable)
 }
 
+// A service that answers the creation with nothing, and whose search shows the user only later, has made it all the same. Its id
+// is in Location; without that, nobody may take the user for not made.
+func TestCreationThatShowsLate(t *testing.T) {
+	for what, c := range map[string]struct {
+		location string // "": the service's own
+		late     string // what is not found yet
+		want     driver.Code
+	}{
+		"search late":              {"", "search", driver.Unknown},
+		"nothing shown yet":        {"", "all", driver.Unavailable},
+		"no Location":              {"-", "search", driver.Unavailable},
+		"a Location with no user":  {"/scim/Users/", "search", driver.Unavailable},
+		"the Location of somebody": {"/scim/Users/other", "search", driver.Unavailable},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, scimfake.Options{})
+			other := w.create("other")
+			made := false
+			w.fake.SetFault(func(r *http.Request) *scimfake.Fault {
+				switch {
+				case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/Users"):
+					made = true
+					fault := &scimfake.Fault{Rewrite: func([]byte) []byte { return nil }}
+					if c.location != "" {
+						fault.Header = http.Header{"Location": {strings.Replace(c.location, "other", other.ID, 1)}}
+					}
+					return fault
+				case made && strings.HasSuffix(r.URL.Path, "/Users"):
+					return &scimfake.Fault{Body: []byte(
+						`{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":0,"Resources":[]}`)}
+				case made && c.late == "all" && r.Method == http.MethodGet:
+					return &scimfake.Fault{Status: http.StatusNotFound, Body: []byte(
+						`{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404"}`)}
+				}
+				return nil
+			})
+			ref, err := w.driver.CreateAccount(t.Context(), driver.AccountSpec{Name: "agent", Mark: testMark})
+			w.fake.SetFault(nil)
+			there := w.read(nhi.Ref{Name: "agent"}).Ref
+			if c.want != driver.Unknown {
+				w.wantCode("create", err, c.want)
+			} else if err != nil || ref != there {
+				t.Errorf("made %v, error %v, want %v", ref, err, there)
+			}
+			if got := w.read(nhi.Ref{Name: "other"}).Ref; got != other {
+				t.Errorf("the other user is %v now", got)
+			}
+		})
+	}
+}
+
 func TestCaseOfNames(t *testing.T) {
 	w := newWorld(t, scimfake.Options{})
 	ref := w.create("Billing-Agent")
