@@ -197,7 +197,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 		warnUnconfigured(problems, "nhi_grant of", grant.Identity, &resp.Diagnostics)
 		for _, platform := range problems.Platforms() {
 			seen.Visible[platform] = grant.Declared[platform]
-			seen.Pending = append(seen.Pending, pendingOn(platform, state.Pending)...)
+			seen.Pending = append(seen.Pending, pendingOn(platform, state.Pending, state.Undelivered)...)
 			copyIfThere(seen.Targets, mapOfStrings(state.Targets), platform)
 			copyIfThere(seen.AccountIDs, grant.AccountIDs, platform)
 		}

@@ -301,9 +301,13 @@ func warnUnconfigured(problems lifecycle.Problems, resourceType, name string, di
 			"What state records of it is used as it is; apply and plan again.", strings.Join(problems.Platforms(), ", ")))
 }
 
-// pendingOn is what is pending on a platform that could not be asked.
-func pendingOn(platform string, pending types.List) []string {
-	return slices.DeleteFunc(stringsIn(pending), func(words string) bool { return !strings.HasPrefix(words, platform+": ") })
+// pendingOn is what is pending on a platform that could not be asked, without what waits for audit sinks: a platform may be
+// named "audit".
+func pendingOn(platform string, pending, undelivered types.List) []string {
+	waiting := audit.Words(stringsIn(undelivered))
+	return slices.DeleteFunc(stringsIn(pending), func(words string) bool {
+		return !strings.HasPrefix(words, platform+": ") || slices.Contains(waiting, words)
+	})
 }
 
 // copyIfThere copies one entry of a map, if there is one.

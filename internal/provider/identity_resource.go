@@ -244,7 +244,7 @@ func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, r
 		warnUnconfigured(problems, "nhi_identity", state.Name.ValueString(), &resp.Diagnostics)
 		for _, platform := range problems.Platforms() {
 			seen.Records[platform] = state.records()[platform]
-			seen.Pending = append(seen.Pending, pendingOn(platform, state.Pending)...)
+			seen.Pending = append(seen.Pending, pendingOn(platform, state.Pending, state.Undelivered)...)
 		}
 	} else if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
 		return
