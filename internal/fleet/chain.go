@@ -275,7 +275,8 @@ func whole() interceptor {
 	}
 }
 
-// timed bounds one attempt. That it took too long is its error, whatever the driver says; but what it says to be left is kept.
+// timed bounds one attempt. That it took too long is its error, whatever the driver says; but what it says to be left, or to be
+// lost (final), is kept.
 func timed(options Options) interceptor {
 	timeout := options.Timeout
 	if timeout <= 0 {
@@ -298,7 +299,17 @@ func timed(options Options) interceptor {
 			if errors.As(err, &left) {
 				return errors.Join(context.Cause(ctx), left)
 			}
+			if final(err) {
+				return err
+			}
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// final reports whether the driver itself says that nobody must try again (Unknown), and not because the time was over: a time
+// limit in the place of that would hide what was lost.
+func final(err error) bool {
+	var own *driver.Error
+	return errors.As(err, &own) && own.Code == driver.Unknown && !errors.Is(err, context.DeadlineExceeded)
 }
