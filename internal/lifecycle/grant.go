@@ -95,7 +95,7 @@ type lookup struct {
 func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, l lookup) (nhi.Account, error) {
 	platform, mark := conn.Platform().Name(), g.mark(f)
 	name, id := g.AccountName(platform), g.AccountIDs[platform]
-	account, byID, err := g.find(ctx, conn, mark, l.now)
+	account, byID, err := g.find(ctx, conn, mark, l)
 	if err != nil && driver.CodeOf(err) == driver.NotFound {
 		return nhi.Account{}, driver.Errorf(driver.NotFound, "%w; declare an account block for platform %q in the nhi_identity named %q",
 			err, platform, g.Identity)
@@ -115,17 +115,20 @@ func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, l 
 	}
 }
 
-// find reads by name, and by the id where that is known and the name does not lead to it: an account that was renamed, or moved
-// to where names are not looked up, still holds what it was given. It is gone only if the platform says so of the id.
-func (g Grant) find(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, now bool) (account nhi.Account, byID bool, err error) {
+// find reads by name, and by the id where that is known and the name does not lead to an account of ours: one that was renamed,
+// or moved to where names are not looked up, still holds what it was given. It is gone only if the platform says so of the id.
+// Where another one of ours has the name, that is the one to give to: an account block was given another name, and the account
+// before it goes with the identity's change. What is taken away was given to the one with the id.
+func (g Grant) find(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, l lookup) (account nhi.Account, byID bool, err error) {
 	platform, read := conn.Platform().Name(), conn.Read
-	if now {
+	if l.now {
 		read = conn.ReadNow
 	}
 	ref := nhi.Ref{Name: g.AccountName(platform)}
 	account, err = read(ctx, ref)
 	gone := err != nil && driver.CodeOf(err) == driver.NotFound
-	if ref.ID = g.AccountIDs[platform]; ref.ID == "" || err != nil && !gone || err == nil && account.ID == ref.ID {
+	ref.ID = g.AccountIDs[platform]
+	if ref.ID == "" || err != nil && !gone || err == nil && (account.ID == ref.ID || account.Mark == mark && !l.renamed) {
 		return account, false, err
 	}
 	meant, idErr := read(ctx, ref)
