@@ -228,6 +228,29 @@ func TestDeliveriesChange(t *testing.T) {
 	}
 }
 
+// All deliveries move while both slots are taken, so nothing can be issued for the new place: the old one keeps the only copy of the
+// secret until there is room.
+func TestDeliveriesMoveDuringAnOverlap(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
+	t.Parallel()
+	r, s, store, spare, w := withSpareStore(t)
+	w.ApplyOnly()
+	w.MoveClock(cycle)
+	w.ApplyOnly()
+	r.stores = []*site{spare}
+	w.Configure(r.hcl())
+	w.ApplyOnly().Has(t, "was put off", "may be retired from")
+	w.Plan(exitEmpty).Has(t, "A rotation waits (no store can give the current credential back)")
+	if err := s.login(t, r.held(t, s, store)); err != nil {
+		t.Errorf("what the old place holds: %v", err)
+	}
+	w.MoveClock(cycle + 2*time.Hour)
+	w.Apply()
+	r.consistent(t, w)
+}
+
 // used lets the sandbox say that its newest credential was last used at a time. It knows the real time only.
 func (s *site) used(t *testing.T, at time.Time) {
 	t.Helper()
@@ -263,6 +286,51 @@ func TestRequireUseBeforeRetire(t *testing.T) {
 	w.Plan(exitChanges).Has(t, `- "retire nhi-1-`)
 	w.Apply()
 	r.settled(t)
+}
+
+// State is lost, the account is full, and one plan resumes the identity and delivers elsewhere: it cannot say which credential has to
+// go, so its apply revokes none, whether it creates the rotation or that was done before. The next plan names the one that goes.
+func TestNothingIsRevokedThatNoPlanHasNamed(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
+	for name, createdBefore := range map[string]bool{"created": false, "updated": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, s, store, spare, w := withSpareStore(t)
+			w.ApplyOnly()
+			w.MoveClock(cycle)
+			w.ApplyOnly()
+			used := r.held(t, s, store)
+			w.must(0, "state", "rm", "nhi_rotation.warehouse")
+			r.extra, r.stores = "  enabled = false", []*site{spare}
+			w.Configure(r.config.hcl())
+			if createdBefore {
+				w.Configure(r.hcl())
+			}
+			w.ApplyOnly()
+
+			r.extra = ""
+			w.Configure(r.hcl())
+			plan := w.Plan(exitChanges)
+			plan.Has(t, "waits: the account is suspended", "Applying this plan resumes the account")
+			if strings.Contains(plan.Output, "revoke nhi-") {
+				t.Errorf("the plan knows already what goes, so this tests nothing:\n%s", plan.Output)
+			}
+			w.ApplyOnly().Has(t, "was put off", "the account has 2 credentials and can have 2 at once", "Plan again after this apply")
+			if got := s.account(r.identity).Credentials; len(got) != 2 || !strings.HasPrefix(got[0].Label, "nhi-1-") || s.login(t, used) != nil {
+				t.Fatalf("credentials %+v, or the delivered one does not work", got)
+			}
+
+			w.Plan(exitChanges, "-refresh=false").Has(t, "waits (no store can give back", "with a refresh")
+			w.Plan(exitChanges).Has(t, `- "revoke nhi-1-`, "no store can give it back, and a new one needs its place")
+			w.Apply()
+			r.consistent(t, w)
+			if err := s.login(t, used); err != nil {
+				t.Errorf("the credential that the plan kept: %v", err)
+			}
+		})
+	}
 }
 
 // What cannot be applied is refused before anything is changed: first what needs no platform, then the rest.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
@@ -51,6 +52,8 @@ type RotationRecord struct {
 	Targets map[string]string
 	// AccountID is the platform's id of the account, "" if it was not read.
 	AccountID string
+	// Waits says what a run did not do although it was declared or due, and until when; "" if it did all. State does not keep it.
+	Waits string
 }
 
 // RotationView is what the platforms say of a rotation, and what is due.
@@ -134,6 +137,12 @@ func (w *rotationWork) mayReplace(place Place) func(found) error {
 	}
 }
 
+// holds reports whether a declared place gives back the current credential.
+func (w *rotationWork) holds(record rotation.Record) bool {
+	current, ok := record.Current()
+	return ok && slices.ContainsFunc(w.stores, func(s storeNow) bool { return s.ours && s.readable && s.note.Label == current.Label })
+}
+
 func (w *rotationWork) suspended() bool { return w.account.Status == nhi.Suspended }
 
 // next decides what is due now.
@@ -184,22 +193,23 @@ func PlanRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotati
 	}, nil
 }
 
-// ApplyRotation does what is due and what a plan has shown: of credentials that could be revoked at leisure only those
-// that shown names. It returns the record as it is afterwards, also when a step failed; everything before that step
-// stays done, and the next run goes on there. Of a suspended account whose deliveries have changed, what was delivered stays
-// where it is and on record: nothing takes its place.
+// ApplyRotation does what is due, and revokes only what a plan has shown (rotation.Next). It returns the record as it is
+// afterwards, also when a step failed; everything before that step stays done, and the next run goes on there. While the account
+// is suspended, or has no room for a new credential and no declared place holds the current one, what was delivered stays where it is
+// and on record, also if the deliveries have changed: nothing takes its place.
 func ApplyRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, shown func(id string) bool, clock func() time.Time) (RotationRecord, Problems) {
 	w, run, problems := runRotation(ctx, f, r, record, shown, clock)
 	if w == nil || len(problems) > 0 {
 		return run.record, problems
 	}
-	if w.suspended() && !r.delivered(record) {
+	waits := run.record.Waits != "" && !r.delivered(record)
+	if waits && (w.suspended() || !w.holds(run.record.Credentials)) {
 		return run.record, nil
 	}
 	declared := r.places()
 	left, problems := removePlaces(ctx, f, r, run.record, func(p Place) bool { return !slices.Contains(declared, p) })
 	run.record.Delivered = left
-	if len(problems) > 0 {
+	if len(problems) > 0 || waits {
 		return run.record, problems
 	}
 	return run.finished(), nil
@@ -207,14 +217,15 @@ func ApplyRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotat
 
 // CreateRotation issues and delivers the first credential, or takes back what it made. What could not be taken back is
 // in the record that it returns together with the problems. A credential that an earlier run of the same rotation made
-// and delivered is taken over, and stays if this run fails. Others of the rotation's become previous ones; only where the account
-// can have no more is one of them revoked, and of those that the platform has ended all.
+// and delivered is taken over, and stays if this run fails. Others of the rotation's become previous ones, and none is revoked:
+// no plan can tell its apply which one it named before there is state. Where the account can have no more, nothing is issued, and the
+// record says what waits.
 func CreateRotation(ctx context.Context, f *fleet.Fleet, r Rotation, clock func() time.Time) (RotationRecord, Problems) {
 	w, run, problems := runRotation(ctx, f, r, RotationRecord{}, func(string) bool { return false }, clock)
 	if w == nil {
 		return RotationRecord{}, problems
 	}
-	if len(problems) == 0 && w.suspended() {
+	if len(problems) == 0 && run.record.Waits != "" {
 		return run.record, nil
 	}
 	if len(problems) == 0 {
@@ -246,8 +257,21 @@ func runRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotatio
 	}
 	run.rotationWork = w
 	run.record.Credentials, run.record.Targets = plan.Record, merged(record.Targets, w.targets())
-	run.record.AccountID = w.account.ID
+	run.record.AccountID, run.record.Waits = w.account.ID, w.waits(plan, record)
 	return w, run, run.steps(ctx, plan.Steps)
+}
+
+// waits says why an apply leaves undone what was declared or is due, "" if it does not.
+func (w *rotationWork) waits(plan rotation.Plan, record RotationRecord) string {
+	switch {
+	case plan.Waits:
+		return strings.Join(plan.Notes, "\n")
+	case w.suspended() && (w.Forced || !w.delivered(record)):
+		return "The account is suspended, so nothing was issued, delivered or removed. It is done by the apply that resumes the identity, or by " +
+			"the next one."
+	default:
+		return ""
+	}
 }
 
 // finished is the record when every step is done: all that is declared holds the credential, and nothing else does.

@@ -89,8 +89,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal("the sandbox lacks a capability")
 	}
 	b := &bench{t: t, driver: &troubled{credentialDriver: whole}, now: time.Now()}
-	spec := sandbox.Spec()
-	b.fleet = fleet.New("payments", nil, []fleet.Config{{Name: "box", Spec: spec, Open: func() (driver.Driver, error) { return b.driver, nil }}})
+	b.restart()
 	b.rotation = Rotation{Identity: "agent", Platform: "box", Every: 720 * time.Hour, Overlap: 24 * time.Hour, Verify: true,
 		Deliveries: []Delivery{{Place{"box", "kv/a"}, DefaultFields()}, {Place{"box", "kv/b"}, DefaultFields()}}}
 	_, err = d.CreateAccount(t.Context(), driver.AccountSpec{Name: "agent", Mark: nhi.Mark{Stack: "payments", Identity: "agent"}})
@@ -98,6 +97,11 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// restart is another process, which has read nothing yet.
+func (b *bench) restart() {
+	b.fleet = fleet.New("payments", nil, []fleet.Config{{Name: "box", Spec: sandbox.Spec(), Open: func() (driver.Driver, error) { return b.driver, nil }}})
 }
 
 func (b *bench) clock() time.Time { return b.now }

@@ -181,11 +181,12 @@ func credentialIDs(credentials []nhi.Credential) []string {
 	return ids
 }
 
-// shown says which credentials the plan has shown for revocation: the unmanaged and the previous ones in state.
+// shown says which credentials a plan from this state names for revocation: the unmanaged ones, the previous ones with the end of
+// their overlap, and of the others those that stand in pending, which every plan of an update shows.
 func (m rotationModel) shown() func(id string) bool {
-	ids := knownStrings(m.Unmanaged.Elements())
+	ids, pending := knownStrings(m.Unmanaged.Elements()), knownStrings(m.Pending.Elements())
 	for _, c := range m.record().Credentials {
-		if c.Stage == rotation.Previous {
+		if c.Stage == rotation.Previous && !c.RetireAt.IsZero() || rotation.Named(c, pending) {
 			ids = append(ids, c.ID)
 		}
 	}
@@ -338,12 +339,11 @@ func (m rotationModel) operation() audit.Operation {
 	return audit.NewOperation("nhi_rotation", audit.Identity{Name: m.identityName().ValueString()}, "")
 }
 
-// warnWaits says that an apply which succeeded did not do what was declared. Only a suspended account has that.
-func (m rotationModel) warnWaits(owed bool, diags *diag.Diagnostics) {
-	if owed || !m.Delivered.Equal(m.places()) {
+// warnWaits says that an apply which succeeded did not do what was declared or due.
+func (m rotationModel) warnWaits(record lifecycle.RotationRecord, diags *diag.Diagnostics) {
+	if record.Waits != "" {
 		diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q was put off", m.identityName().ValueString(), m.Platform.ValueString()),
-			"The account is suspended, so nothing was issued, delivered or removed. It is done by the apply that resumes the identity, or by the "+
-				"next one.")
+			record.Waits)
 	}
 }
 

@@ -229,7 +229,7 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 	if p.creating {
 		wish.GivenUp = p.data.rotations.givenUpPlaces()
 	} else {
-		wish.Forced, wish.Owed, shown = forced(p.plan, p.state), p.owed, nil
+		wish.Forced, wish.Owed, shown = forced(p.plan, p.state), p.owed, p.state.shown()
 		if p.replaced() {
 			p.data.rotations.giveUp(p.state.record().Delivered)
 		}
@@ -289,13 +289,15 @@ func (p *rotationPlan) places() attr.Value {
 	return types.ListUnknown(placeType())
 }
 
-// values says what the apply makes of the rotation; nil if it stays as it is. What waits for the account to be resumed is
-// done by the apply of the plan that resumes it.
+// values says what the apply makes of the rotation; nil if it stays as it is, also where that is because it has to wait while
+// the current credential works on. What waits for the account to be resumed is done by the apply of the plan that resumes it.
 func (p *rotationPlan) values(ctx context.Context, view lifecycle.RotationView) map[string]attr.Value {
 	values := open()
 	values["delivered"] = p.places()
 	moved := values["delivered"].IsUnknown()
-	if moved && view.Suspended && !p.resumes && !p.updates(map[string]attr.Value{"delivered": p.state.Delivered, "targets": p.state.Targets}) {
+	_, working := view.Record.Current()
+	waits := view.Suspended && !p.resumes || view.Waits && working && len(view.Words) == 0
+	if moved && waits && !p.updates(map[string]attr.Value{"delivered": p.state.Delivered, "targets": p.state.Targets}) {
 		return nil
 	}
 	if !moved || p.creating {
@@ -354,7 +356,8 @@ func (p *rotationPlan) explain(view lifecycle.RotationView) {
 	case len(hidden) > 0:
 		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q", name, p.plan.Platform.ValueString()), "Applying this plan will:"+list)
 	case len(notes) > 0 && p.resumes:
-		notes = append(notes, "Applying this plan resumes the account. What has waited is done then.")
+		notes = append(notes, "Applying this plan resumes the account. What has waited is done then, unless a credential has to go for it that "+
+			"no plan has named.")
 	}
 	if len(notes) > 0 {
 		p.diags.AddWarning(fmt.Sprintf("Rotation of %q on platform %q waits", name, p.plan.Platform.ValueString()), strings.Join(notes, "\n"))

@@ -79,7 +79,7 @@ func (r *rotationResource) Schema(ctx context.Context, _ resource.SchemaRequest,
 func (r *rotationResource) ImportState(_ context.Context, _ resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	resp.Diagnostics.AddError("A rotation is not imported", "Declare the nhi_rotation without an import and apply: creating it takes over the "+
 		"credential that an earlier rotation of the same identity in this stack has delivered, or else issues one beside those that exist. It "+
-		"revokes none, unless the account can have no more and the plan names the one that goes; the plan after that shows what would be.")
+		"revokes none; the plan after that shows what would be, and names the one that has to go where the account can have no more.")
 }
 
 func rotationAttributes() map[string]schema.Attribute {
@@ -236,7 +236,7 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	r.data.made.rotated(this)
 	plan.setRecord(record)
 	if len(problems) == 0 {
-		plan.warnWaits(false, &resp.Diagnostics)
+		plan.warnWaits(record, &resp.Diagnostics)
 	}
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
 	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
@@ -312,7 +312,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 			plan.RotateWhenChanged = state.RotateWhenChanged // what forces the rotation must force it again
 		}
 	} else {
-		plan.warnWaits(wish.Forced && !rotated, &resp.Diagnostics)
+		plan.warnWaits(record, &resp.Diagnostics)
 		wish.Owed = wish.Owed || wish.Forced
 	}
 	resp.Diagnostics.Append(setOwed(ctx, resp.Private, wish.Owed && !rotated)...)

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 )
 
 // FuzzNext decides on records that no rotation would leave, as damage or another version may have made them. It always
-// comes to a decision, revokes nothing twice and nothing that nobody has seen, and never the current credential where
-// there is room for another one.
+// comes to a decision, revokes nothing twice and nothing that nobody has seen, never the current credential where
+// there is room for another one, and of the others none that no plan has named.
 func FuzzNext(f *testing.F) {
 	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
 		moment := rapid.Custom(func(t *rapid.T) time.Time {
@@ -37,7 +38,12 @@ func FuzzNext(f *testing.F) {
 			s.Slots, s.AllowOutage, s.RequireUse = slots, rapid.Bool().Draw(t, "outage"), rapid.Bool().Draw(t, "use")
 			s.Forced = rapid.Bool().Draw(t, "forced")
 		})
-		plan, err := Next(record, seen, s, nil, moment.Draw(t, "now"))
+		var named func(string) bool
+		if rapid.Bool().Draw(t, "applied") {
+			ids := rapid.SliceOf(rapid.Custom(func(t *rapid.T) string { return id(number.Draw(t, "named")) })).Draw(t, "shown")
+			named = func(id string) bool { return slices.Contains(ids, id) }
+		}
+		plan, err := Next(record, seen, s, named, moment.Draw(t, "now"))
 		if err != nil {
 			return
 		}
@@ -55,6 +61,9 @@ func FuzzNext(f *testing.F) {
 				t.Fatalf("revokes %q, twice or although the platform does not list it: %+v", step.ID, plan.Steps)
 			}
 			revoked[step.ID] = true
+			if named != nil && !named(step.ID) && (!hasCurrent || step.ID != current.ID) {
+				t.Fatalf("revokes %s, which no plan has named: %+v", step.ID, plan.Steps)
+			}
 			if hasCurrent && slots > 1 && step.ID == current.ID {
 				t.Fatalf("revokes the current credential: %+v", plan.Steps)
 			}

@@ -3,14 +3,15 @@ package rotation
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
-// Next returns what is to be done now. revocable says which credentials a plan has shown for revocation; nil means
-// that everything that is due may be planned. The error says what in the configuration or on the platform makes a
-// rotation impossible.
+// Next returns what is to be done now. revocable says which credentials a plan has named for revocation: no other is revoked,
+// but the current one, where AllowOutage or an overlap of zero says that a rotation does that. nil means that everything that is
+// due may be planned. The error says what in the configuration or on the platform makes a rotation impossible.
 func Next(record Record, seen Observed, s Settings, revocable func(id string) bool, now time.Time) (Plan, error) {
 	if err := s.check(); err != nil {
 		return Plan{}, err
@@ -83,6 +84,8 @@ type decision struct {
 	// revocations are what is to be revoked; needSlots puts them first.
 	revocations []Step
 	needSlots   bool
+	// unnamed is set if a credential stays only because no plan has named it.
+	unnamed bool
 	// highest is the highest number that was seen anywhere.
 	highest int
 }
@@ -189,6 +192,20 @@ func (d *decision) revokes(id string) bool {
 	return slices.ContainsFunc(d.revocations, func(s Step) bool { return s.ID == id })
 }
 
+// Named reports whether words that Next has put into plans name a credential as one that is revoked.
+func Named(c Credential, words []string) bool {
+	return slices.ContainsFunc(words, func(s string) bool {
+		return strings.HasPrefix(s, "revoke "+c.Label+": ") || strings.HasPrefix(s, "retire "+c.Label+": ")
+	})
+}
+
+// named reports whether a plan has named the credential, so that it may be revoked.
+func (d *decision) named(id string) bool {
+	named := d.revocable(id)
+	d.unnamed = d.unnamed || !named
+	return named
+}
+
 func (d *decision) revoke(c Credential, words string) {
 	d.revocations = append(d.revocations, Step{Kind: StepRevoke, ID: c.ID, Label: c.Label})
 	d.plan.Words = append(d.plan.Words, words)
@@ -215,7 +232,9 @@ func (d *decision) revokeUnfinished() {
 		if c.Stage != Pending || d.candidate != nil && d.number(c) <= d.number(*d.candidate) {
 			continue
 		}
-		d.revoke(c, fmt.Sprintf("revoke %s: its rotation was interrupted, and no store can give it back while it is valid", c.Label))
+		if d.named(c.ID) {
+			d.revoke(c, fmt.Sprintf("revoke %s: its rotation was interrupted, and no store can give it back while it is valid", c.Label))
+		}
 	}
 }
 
@@ -226,7 +245,7 @@ func (d *decision) retire() {
 			continue
 		}
 		switch {
-		case !d.revocable(c.ID):
+		case !d.named(c.ID):
 		case d.RequireUse && !d.currentUsed():
 			d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("The overlap of %s is over, but it is kept: nobody has used the current "+
 				"credential yet (require_use_before_retire).", c.Label))
@@ -360,8 +379,8 @@ func (d *decision) begin(why string) error {
 	return nil
 }
 
-// finish proves and delivers a credential, makes it current, and without an overlap retires the others that are known to be
-// previous ones. Proving comes before delivering, because what is delivered is used at once.
+// finish proves and delivers a credential, makes it current, and without an overlap retires the one before, and others that are
+// known to be previous ones. Proving comes before delivering, because what is delivered is used at once.
 func (d *decision) finish(label string, stores []int) {
 	d.add(StepVerify, label)
 	for _, i := range stores {
@@ -372,7 +391,7 @@ func (d *decision) finish(label string, stores []int) {
 		return
 	}
 	for _, c := range d.plan.Record {
-		if c.Label != label && !d.revokes(c.ID) && !d.found(c) {
+		if c.Label != label && !d.revokes(c.ID) && !d.found(c) && (c.Stage == Current || d.revocable(c.ID)) {
 			d.plan.Steps = append(d.plan.Steps, Step{Kind: StepRevoke, ID: c.ID, Label: c.Label})
 		}
 	}
@@ -383,8 +402,13 @@ func (d *decision) add(kind StepKind, label string) {
 }
 
 // full says why there is no slot for a new credential. A rotation that is merely due waits for the previous one to go:
-// the current one works on.
+// the current one works on. Every rotation waits for a plan where one would name what has to go.
 func (d *decision) full(why string, taken int) error {
+	if d.unnamed {
+		d.wait(fmt.Sprintf("A rotation waits (%s): the account has %d credentials and can have %d at once, and none is revoked that no plan has "+
+			"named. Plan again after this apply, with a refresh: that plan names the one that has to go.", why, taken, d.Slots))
+		return nil
+	}
 	advice, waits := "revoke one of them first", false
 	for _, c := range d.plan.Record {
 		if c.Stage != Previous || d.found(c) {
@@ -397,11 +421,15 @@ func (d *decision) full(why string, taken int) error {
 		}
 	}
 	if waits {
-		d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("A rotation waits (%s): %s.", why, advice))
+		d.wait(fmt.Sprintf("A rotation waits (%s): %s.", why, advice))
 		return nil
 	}
 	return fmt.Errorf("a rotation is needed (%s), but the account has %d credentials and can have %d at once: %s",
 		why, taken, d.Slots, advice)
+}
+
+func (d *decision) wait(note string) {
+	d.plan.Waits, d.plan.Notes = true, append(d.plan.Notes, note)
 }
 
 // stamp writes a time for people, and the same each time.

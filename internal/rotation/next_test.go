@@ -85,6 +85,7 @@ func TestNext(t *testing.T) {
 		return both
 	}
 	none := func(string) bool { return false }
+	only := func(n int) func(string) bool { return func(named string) bool { return named == id(n) } }
 	proven := both.Proven(labels.Label(2), start.Add(hour))
 	for name, c := range map[string]struct {
 		record   Record
@@ -155,16 +156,27 @@ func TestNext(t *testing.T) {
 			settings(func(s *Settings) { s.Overlap = 0 }), none, start, "verify 2, promote 2", "keep " + labels.Label(1)},
 		"state lost, and nothing declared holds the newest": {nil, Observed{Credentials: listed(4, 3, 5), Stores: holds(4)},
 			settings(func(s *Settings) { s.Slots = 3 }), none, start, "verify 4, promote 4", "keep " + labels.Label(5)},
-		"state lost, and no slot is free": {nil, Observed{Credentials: listed(10, 9), Stores: holds(0)}, settings(), none, start,
+		"state lost, and no slot is free": {nil, Observed{Credentials: listed(10, 9), Stores: holds(0)}, settings(), nil, start,
 			"revoke 9, issue 11, verify 11, deliver 11 to a, promote 11", "revoke " + labels.Label(9) + ": no store can give it back, and"},
 		"state lost, no slot is free, and the platform tells of uses": {nil, Observed{Credentials: append(used(0)[1:], listed(3)...), Stores: holds(0)},
-			settings(), none, start, "revoke 3, issue 4, verify 4, deliver 4 to a, promote 4", "keep " + labels.Label(2)},
+			settings(), nil, start, "revoke 3, issue 4, verify 4, deliver 4 to a, promote 4", "keep " + labels.Label(2)},
+		"no slot is free, and the plan named the one that was used since": {nil, Observed{Credentials: append(used(0)[1:], listed(3)...), Stores: holds(0)},
+			settings(), only(2), start, "revoke 2, issue 4, verify 4, deliver 4 to a, promote 4", "keep " + labels.Label(3)},
+		"no slot is free, and no plan named any":      {nil, Observed{Credentials: listed(9, 10), Stores: holds(0)}, settings(), none, start, "", ""},
+		"no slot is free, and the plan named too few": {nil, Observed{Credentials: listed(1, 2, 3), Stores: holds(0)}, settings(), only(1), start, "", ""},
 		"state lost, and there is one slot": {nil, Observed{Credentials: listed(1), Stores: holds(0)},
-			settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), none, start, "revoke 1, issue 2, verify 2, deliver 2 to a, promote 2", "its place"},
+			settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), nil, start, "revoke 1, issue 2, verify 2, deliver 2 to a, promote 2", "its place"},
 		"state lost, and what is there has expired": {nil, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1), ExpiresAt: start}},
-			Stores: holds(0)}, settings(), none, start, "issue 2, verify 2, deliver 2 to a, promote 2, revoke 1", "while it is valid"},
-		"the first was recorded, and not delivered": {Record{recorded(1, Pending)}, Observed{Credentials: listed(1), Stores: holds(0)}, settings(), none,
+			Stores: holds(0)}, settings(), nil, start, "issue 2, verify 2, deliver 2 to a, promote 2, revoke 1", "while it is valid"},
+		"state lost, what is there has expired, and no plan named it": {nil, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: labels.Label(1),
+			ExpiresAt: start}}, Stores: holds(0)}, settings(), none, start, "issue 2, verify 2, deliver 2 to a, promote 2", "rotate"},
+		"the first was recorded, and not delivered": {Record{recorded(1, Pending)}, Observed{Credentials: listed(1), Stores: holds(0)}, settings(), nil,
 			start, "issue 2, verify 2, deliver 2 to a, promote 2, revoke 1", "its rotation was interrupted"},
+		"another run has issued one since the plan": {current, Observed{Credentials: listed(1, 2), Stores: holds(1)},
+			settings(func(s *Settings) { s.Slots = 3 }), none, start.Add(30 * day), "issue 3, verify 3, deliver 3 to a, promote 3", "due since"},
+		"another run has issued one since the plan, and there is no overlap": {current, Observed{Credentials: listed(1, 2), Stores: holds(1)},
+			settings(func(s *Settings) { s.Slots, s.Overlap = 3, 0 }), none, start.Add(30 * day),
+			"issue 3, verify 3, deliver 3 to a, promote 3, revoke 1", "due since"},
 		"an interrupted rotation satisfies the trigger": {current, Observed{Credentials: listed(1, 2), Stores: holds(2)},
 			settings(func(s *Settings) { s.Forced = true }), nil, start, "verify 2, promote 2", "finish"},
 		"gone from the platform": {current, Observed{Stores: holds(1)}, settings(), nil, start,
@@ -214,6 +226,30 @@ func TestNext(t *testing.T) {
 				t.Errorf("words %q, want %q", words, c.words)
 			}
 		})
+	}
+}
+
+// Where there is no room, and a plan has yet to name what has to go, a rotation waits, whatever asks for it, and says so.
+func TestRotationWaitsForAPlan(t *testing.T) {
+	forced := settings(func(s *Settings) { s.Forced = true })
+	for name, c := range map[string]struct {
+		record   Record
+		settings Settings
+	}{
+		"found": {nil, settings()}, "interrupted": {Record{recorded(1, Current)}, forced},
+	} {
+		seen := Observed{Credentials: listed(1, 2), Stores: holds(1)}
+		if c.record == nil {
+			seen.Stores = holds(0)
+		}
+		p, err := Next(c.record, seen, c.settings, func(string) bool { return false }, start)
+		if err != nil || len(p.Steps) > 0 || !p.Waits || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "has 2 credentials and can have 2 at once, and "+
+			"none is revoked that no plan has named. Plan again") {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+		if p, err := Next(p.Record, seen, c.settings, nil, start); err != nil || p.Waits || !strings.HasPrefix(texts(p), "revoke ") {
+			t.Errorf("%s: the next plan: %+v, %v", name, p, err)
+		}
 	}
 }
 

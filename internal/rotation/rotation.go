@@ -186,6 +186,8 @@ type Plan struct {
 	Words []string
 	// Notes say what waits, and for what.
 	Notes []string
+	// Waits is set if a credential is needed and there is no room for it yet: nothing is issued or delivered.
+	Waits bool
 	// Unmanaged are credentials of the account that no rotation made.
 	Unmanaged []nhi.Credential
 }
