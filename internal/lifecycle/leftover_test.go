@@ -366,3 +366,38 @@ func TestRotationOfAnAccountThatIsGone(t *testing.T) {
 		}
 	}
 }
+
+// unseen is a platform that was configured so that it shows no credentials, and that cannot revoke any then.
+type unseen struct{ outlived }
+
+func (u unseen) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
+	return u.full.ReadAccount(ctx, ref)
+}
+
+func (u unseen) RevokeCredential(context.Context, nhi.Ref, string) error {
+	return driver.Errorf(driver.Unsupported, "not configured")
+}
+
+// TestRotationThatIsNotSeen: what state records of a rotation and its account does not show is revoked, or stays in state.
+func TestRotationThatIsNotSeen(t *testing.T) {
+	o, open, settled, _ := newOutlived(t)
+	_, problems := lifecycle.CreateIdentity(t.Context(), open(), settled)
+	must(t, problems)
+	o.logins["k-2"] = []string{"c1"}
+	blind := fleet.New("payments", nil, []fleet.Config{{
+		Name: "k", Spec: driver.Spec{Kind: "outlived", Capabilities: []driver.Capability{driver.CanIssue}, NameHolds: true},
+		Open: func() (driver.Driver, error) { return unseen{o}, nil },
+	}})
+	r := lifecycle.Rotation{
+		Identity: settled.Name, AccountNames: map[string]string{"k": "billing"}, AccountIDs: map[string]string{"k": "k-2"}, Platform: "k",
+	}
+	record := lifecycle.RotationRecord{Credentials: rotation.Record{{ID: "c1"}, {ID: "c2"}}}
+	left, problems := lifecycle.DeleteRotation(t.Context(), blind, r, record)
+	if len(left.Credentials) != 2 || !strings.Contains(problems.Error(), "not configured") {
+		t.Errorf("without a view: left %v, problems %v", left.Credentials, problems)
+	}
+	left, problems = lifecycle.DeleteRotation(t.Context(), open(), r, left)
+	if must(t, problems); len(left.Credentials) > 0 || len(o.logins["k-2"]) > 0 {
+		t.Errorf("left %v, logins %v", left.Credentials, o.logins)
+	}
+}

@@ -39,7 +39,7 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 	owner, id := r.grant(), r.AccountIDs[r.Platform]
 	account, err := owner.account(ctx, f, conn, lookup{now: true, marked: id != "", renamed: true})
 	if err != nil && owner.gone(r.Platform, err) {
-		return revokeLeft(ctx, conn, r, record.Credentials)
+		return revokeLeft(ctx, conn, nhi.Ref{Name: owner.AccountName(r.Platform), ID: id}, record.Credentials)
 	}
 	if err != nil {
 		return record.Credentials, err
@@ -58,17 +58,21 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 			left = append(left, recorded(record.Credentials, c.ID, c.Label))
 		}
 	}
-	if id != account.ID {
-		more, err := revokeLeft(ctx, conn, r, record.Credentials)
-		left, failures = append(left, more...), append(failures, err)
+	ref, rest := account.Ref, record.Credentials
+	if id != "" && id != account.ID {
+		ref = nhi.Ref{Name: owner.AccountName(r.Platform), ID: id}
+	} else {
+		for _, c := range account.Credentials {
+			rest = rest.Without(c.ID)
+		}
 	}
-	return left, errors.Join(failures...)
+	more, err := revokeLeft(ctx, conn, ref, rest)
+	return append(left, more...), errors.Join(append(failures, err)...)
 }
 
-// revokeLeft revokes the recorded credentials of an account that is gone, where they may outlive it. It returns those that it
-// could not revoke.
-func revokeLeft(ctx context.Context, conn *fleet.Conn, r Rotation, credentials rotation.Record) (rotation.Record, error) {
-	ref := nhi.Ref{Name: r.grant().AccountName(r.Platform), ID: r.AccountIDs[r.Platform]}
+// revokeLeft revokes recorded credentials of an account that is gone, or that does not show them, where they may outlive it: the
+// platform says whether they are gone, or cannot be looked for. It returns those that it could not revoke.
+func revokeLeft(ctx context.Context, conn *fleet.Conn, ref nhi.Ref, credentials rotation.Record) (rotation.Record, error) {
 	if ref.ID == "" || !conn.Platform().Spec().NameHolds {
 		return nil, nil
 	}

@@ -72,13 +72,15 @@ func (d *Driver) Slots() int {
 	return bindingSlots
 }
 
-// listBindings returns the bindings of one account, or of all with "", by account, oldest first.
+// listBindings returns the bindings of one account, or of all with "", by account, oldest first; none without a Service
+// Manager. Those of every instance are among them: an account that was given some of another one than is configured now has
+// them still.
 func (d *Driver) listBindings(ctx context.Context, account string) (map[string][]nhi.Credential, error) {
 	found := map[string][]nhi.Credential{}
 	if d.bindings == nil {
 		return found, nil
 	}
-	query := url.Values{"fieldQuery": {"service_instance_id eq '" + d.config.Bindings.InstanceID + "'"}}
+	query := url.Values{}
 	if account != "" {
 		query.Set("labelQuery", labelAccount+" eq '"+account+"'")
 	}
@@ -91,7 +93,7 @@ func (d *Driver) listBindings(ctx context.Context, account string) (map[string][
 			return nil, &rest.ContentError{Reason: "is no list of bindings"}
 		}
 		for _, b := range *list.Items {
-			if owner := first(b.Labels[labelAccount]); owner != "" && b.InstanceID == d.config.Bindings.InstanceID {
+			if owner := first(b.Labels[labelAccount]); owner != "" {
 				found[owner] = append(found[owner], b.credential())
 			}
 		}
@@ -180,7 +182,8 @@ func (d *Driver) issued(ctx context.Context, made boundCredentials, label string
 // expire.
 func (d *Driver) RevokeCredential(ctx context.Context, ref nhi.Ref, id string) error {
 	if d.bindings == nil {
-		return nil
+		return driver.Errorf(driver.Unsupported, "binding %s of user %q cannot be looked for or deleted, because no Service Manager is "+
+			"configured: put service_manager back until it is revoked", id, ref.Name)
 	}
 	account := ref.ID // Bindings outlive their user.
 	if account == "" {

@@ -233,8 +233,41 @@ func TestWithoutServiceManager(t *testing.T) {
 	_, err := w.d.Issue(t.Context(), ref, driver.IssueRequest{Label: "x"})
 	w.wantCode("issue", err, driver.Unsupported)
 	w.wantCode("verify", w.d.Verify(t.Context(), "a", secret.New("b")), driver.Unsupported)
-	w.must("revoke", w.d.RevokeCredential(t.Context(), ref, "x"))
+	w.wantCode("revoke", w.d.RevokeCredential(t.Context(), ref, "x"), driver.Unsupported)
 	w.must("delete", w.d.DeleteAccount(t.Context(), ref))
+}
+
+// TestBindingOfAnotherInstance: an account keeps what it was given before another instance was configured, and loses it when it
+// is told to.
+func TestBindingOfAnotherInstance(t *testing.T) {
+	w := newWorld(t, sapbtpfake.Options{})
+	ref := w.create("agent")
+	var issued [2]driver.Issued
+	for i := range issued {
+		var err error
+		issued[i], err = w.d.Issue(t.Context(), ref, driver.IssueRequest{Label: fmt.Sprint("rotation-", i)})
+		w.must("issue", err)
+	}
+	config := w.h.config(w.h.url, w.h.secret)
+	config.Bindings.InstanceID = "00000000-7d4e-4b0a-9a2e-5d1f6c2b9e10"
+	d := open(t, config)
+	account, err := d.ReadAccount(t.Context(), ref)
+	if w.must("read", err); len(account.Credentials) != 2 {
+		t.Errorf("credentials %v", account.Credentials)
+	}
+	swept := 0
+	w.must("read all", d.Sweep(t.Context(), driver.SweepFilter{}, func(page []nhi.Account) error {
+		swept += len(page[0].Credentials)
+		return nil
+	}))
+	if swept != 2 {
+		t.Errorf("%d credentials in bulk", swept)
+	}
+	w.must("revoke", d.RevokeCredential(t.Context(), ref, issued[0].Credential.ID))
+	w.wantDead("with what was revoked", issued[0])
+	w.must("log in", w.d.Verify(t.Context(), issued[1].Login, issued[1].Secret))
+	w.must("delete", d.DeleteAccount(t.Context(), ref))
+	w.wantDead("after the deletion", issued[1])
 }
 
 // TestForeignExternalID leaves the key of another provisioning system alone.

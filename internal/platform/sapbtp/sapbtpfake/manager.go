@@ -25,10 +25,7 @@ type binding struct {
 
 const bindingPage = 10
 
-var (
-	fieldPattern = regexp.MustCompile(`^service_instance_id eq '([^']*)'$`)
-	labelPattern = regexp.MustCompile(`^([a-z_]+) eq '([^']*)'$`)
-)
+var labelPattern = regexp.MustCompile(`^([a-z_]+) eq '([^']*)'$`)
 
 // boundLogin reports whether a binding has this login.
 func (f *Fake) boundLogin(id, secret string) bool {
@@ -57,15 +54,15 @@ func (f *Fake) manager(w http.ResponseWriter, r *http.Request, path string) {
 }
 
 func (f *Fake) listBindings(w http.ResponseWriter, r *http.Request) {
-	field, label := fieldPattern.FindStringSubmatch(r.URL.Query().Get("fieldQuery")), r.URL.Query().Get("labelQuery")
+	label := r.URL.Query().Get("labelQuery")
 	wanted := labelPattern.FindStringSubmatch(label)
-	if field == nil || label != "" && wanted == nil {
+	if label != "" && wanted == nil {
 		refuse(w, http.StatusBadRequest, "BadRequest", "unreadable query")
 		return
 	}
 	found := []*binding{}
 	for _, b := range f.bindings {
-		if b.InstanceID == field[1] && (wanted == nil || slices.Contains(b.Labels[wanted[1]], wanted[2])) {
+		if wanted == nil || slices.Contains(b.Labels[wanted[1]], wanted[2]) {
 			found = append(found, b)
 		}
 	}
