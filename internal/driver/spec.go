@@ -25,6 +25,9 @@ type Spec struct {
 	// CheckAccountName returns an error that says what is wrong and what to write instead. Names that pass are stored
 	// exactly. nhi.CheckAccountText has been called before.
 	CheckAccountName func(name string) error
+	// CheckView returns an error for what accounts may hold although ReadAccount does not show it, because the platform's
+	// configuration leaves it out; it says what to configure. Nil: nothing is left out. It is pure.
+	CheckView func(e nhi.Entitlement) error
 	// Settings lists the kind's own settings of an account.
 	Settings []Setting
 	// NativeExpiry reports whether the platform itself ends an account at a time.
@@ -57,6 +60,20 @@ func (s Spec) CheckName(name string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%q cannot be an account name on %s: %w", name, s.Title, err)
+	}
+	return nil
+}
+
+// CheckRecorded returns an error unless the platform, as it is configured, shows whether an account holds the entitlements, which
+// state records or which are to be revoked.
+func (s Spec) CheckRecorded(entitlements []nhi.Entitlement) error {
+	if s.CheckView == nil {
+		return nil
+	}
+	for _, e := range entitlements {
+		if err := s.CheckView(e); err != nil {
+			return fmt.Errorf("whether the account holds %s is not seen, and what is not seen is not gone: %w", e, err)
+		}
 	}
 	return nil
 }

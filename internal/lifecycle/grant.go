@@ -186,6 +186,9 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 		switch {
 		case err == nil:
 			ids.set(platform, account.ID)
+			if err := conn.Platform().Spec().CheckRecorded(nhi.Without(before, account.Entitlements)); err != nil {
+				return err
+			}
 		case !g.gone(platform, err):
 			return err
 		case g.AccountIDs[platform] != "":
@@ -364,6 +367,10 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 		return err
 	}
 	seen.set(platform, account.ID)
+	if err := conn.Platform().Spec().CheckRecorded(nhi.Without(before, account.Entitlements)); err != nil {
+		v.withdraw()
+		return err
+	}
 	steps, foreign := observedLast(g.steps(platform, before, account.Entitlements, v), conn.Platform().Spec().Grammar)
 	err = run(ctx, conn, account.Ref, steps)
 	if err == nil && len(steps) > 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -373,4 +374,47 @@ func TestObserveGrant(t *testing.T) {
 			t.Errorf("visible %v, problems %v", seen.Visible, problems)
 		}
 	})
+}
+
+// TestGrantOutOfView: what state records and the platform is configured not to show is not gone. It stays in state, and nothing
+// is said to be revoked; with the account it ends.
+func TestGrantOutOfView(t *testing.T) {
+	w := newWorld()
+	holders(t, w)
+	narrow := func() *fleet.Fleet {
+		spec := driver.Spec{Kind: "plain", CheckView: func(e nhi.Entitlement) error {
+			if e.Target == "before" {
+				return driver.Errorf(driver.Invalid, "it is not looked at")
+			}
+			return nil
+		}}
+		return fleet.New("payments", nil, []fleet.Config{{
+			Name: "a", Spec: spec, Open: func() (driver.Driver, error) { return plain{w.a}, nil },
+		}})
+	}
+	w.a.edit("billing", func(a *nhi.Account) { a.Entitlements = roles("kept") })
+	recorded := lifecycle.Entitlements{"a": roles("before", "kept")}
+	_, problems := lifecycle.ObserveGrant(t.Context(), narrow(), grant(recorded), recorded, nil)
+	if !strings.Contains(problems.Error(), "role:before is not seen") {
+		t.Errorf("refresh: %v", problems)
+	}
+	for what, declared := range map[string][]nhi.Entitlement{"deletion": nil, "update": roles("kept", "new")} {
+		left, _, problems := lifecycle.UpdateGrant(t.Context(), narrow(), grant(lifecycle.Entitlements{"a": declared}), recorded, nil)
+		if diff := cmp.Diff(recorded, left); diff != "" || !strings.Contains(problems.Error(), "role:before is not seen") {
+			t.Errorf("%s: problems %v, recorded (-want +got):\n%s", what, problems, diff)
+		}
+	}
+	if got := nhi.JoinTexts(w.own()["a"][0].Entitlements); got != "role:kept" {
+		t.Errorf("held: %s", got)
+	}
+	w.a.edit("billing", func(a *nhi.Account) { a.Entitlements = roles("before") })
+	seen, problems := lifecycle.ObserveGrant(t.Context(), narrow(), grant(recorded), recorded, nil)
+	if must(t, problems); nhi.JoinTexts(seen.Visible["a"]) != "role:before" {
+		t.Errorf("what is seen all the same: %v", seen.Visible)
+	}
+	w.a.drop("billing")
+	left, problems := lifecycle.DeleteGrant(t.Context(), narrow(), grant(nil), recorded, nil)
+	if must(t, problems); len(left) > 0 {
+		t.Errorf("without the account: %v", left)
+	}
 }

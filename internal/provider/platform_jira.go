@@ -70,6 +70,6 @@ func openJira(ctx context.Context, b *blockReader) func() (driver.Driver, error)
 		Projects: knownStrings(m.Projects.Elements()), OrganizationURL: m.OrganizationURL.ValueString(), AllowPlainHTTP: allowPlain,
 		OrganizationKey: b.secret("organization_key", m.OrganizationKey, m.OrganizationKeyFile),
 	}
-	b.spec = jira.Spec(!config.OrganizationKey.IsZero())
+	b.spec = config.Spec()
 	return func() (driver.Driver, error) { return jira.Open(config) }
 }

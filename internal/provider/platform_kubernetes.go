@@ -98,10 +98,6 @@ func openKubernetes(ctx context.Context, b *blockReader) func() (driver.Driver, 
 	} else if m.Token.ValueString() != "" || m.TokenFile.ValueString() != "" {
 		b.fail("token", "Unused token", errors.New("a token belongs to host; a kubeconfig file and in_cluster bring their own login"))
 	}
-	namespace := config.Namespace
-	if namespace == "" {
-		namespace = kubernetes.DefaultNamespace
-	}
-	b.spec = kubernetes.SpecIn(namespace)
+	b.spec = config.Spec()
 	return func() (driver.Driver, error) { return kubernetes.Open(config) }
 }

@@ -115,6 +115,6 @@ func openLDAP(ctx context.Context, b *blockReader) func() (driver.Driver, error)
 		PlaceholderMember: m.PlaceholderMember.ValueString(), PageSize: int(m.PageSize.ValueInt64()),
 		MaxConnections: int(m.MaxConnections.ValueInt64()),
 	}
-	b.spec = ldap.Spec(config.Dialect)
+	b.spec = config.Spec()
 	return func() (driver.Driver, error) { return ldap.Open(config) }
 }

@@ -90,9 +90,35 @@ func TestNoProjects(t *testing.T) {
 	}
 	gone := []nhi.Entitlement{{Type: "project", Target: "GONE", Permission: "Developer"}}
 	w.wantCode("grant", w.d.Grant(t.Context(), w.ref, gone), driver.Invalid, "GONE")
+	w.must("revoke", w.d.Revoke(t.Context(), w.ref, gone))
 	w.must("delete", w.d.DeleteAccount(t.Context(), w.ref))
 	_, err = w.d.ReadAccount(t.Context(), w.ref)
 	w.wantCode("read what was deleted", err, driver.NotFound)
+}
+
+// TestProjectsThatAreNotShown: a login that may not administer Jira is not told of the projects that it may not browse. What
+// is held there is not gone, while a project of which an administrator is not told is.
+func TestProjectsThatAreNotShown(t *testing.T) {
+	w := newWorld(t, jirafake.Options{NoAdmin: true})
+	w.must("play", w.h.fake.PlayRole(agent, "", "BILL", "Developer"))
+	w.must("play", w.h.fake.PlayRole(agent, "", "OPS", "Developer"))
+	held := []nhi.Entitlement{{Type: "project", Target: "OPS", Permission: "Developer"}}
+	only := func(keys ...string) driver.Driver {
+		config := w.h.config(w.h.url, w.h.token, w.h.key)
+		config.Projects = keys
+		return open(t, config)
+	}
+	w.must("close", w.h.fake.CloseProject("OPS"))
+	for what, d := range map[string]driver.Driver{"all": w.d, "some": only("BILL", "OPS"), "it": only("OPS")} {
+		_, err := d.ReadAccount(t.Context(), w.ref)
+		w.wantCode("read, "+what, err, driver.PermissionDenied, "Administer Jira")
+		w.wantCode("revoke, "+what, d.Revoke(t.Context(), w.ref, held), driver.PermissionDenied, "projects that it may not see")
+	}
+	account, err := only("BILL").ReadAccount(t.Context(), w.ref)
+	w.must("read all that is looked at", err)
+	if got := nhi.JoinTexts(account.Entitlements); got != "project:BILL#Developer" {
+		t.Errorf("entitlements %q", got)
+	}
 }
 
 // TestUsersThatAreNotShown: a login that may not see users is told that there are none.

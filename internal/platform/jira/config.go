@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -90,6 +91,21 @@ func Open(config Config) (driver.Driver, error) {
 		return nil, fmt.Errorf("the organization: %w", err)
 	}
 	return &suspending{Driver: d, organization: organization}, nil
+}
+
+// Spec is the package's Spec for the site as it is configured.
+func (c Config) Spec() driver.Spec {
+	spec := Spec(!c.OrganizationKey.IsZero())
+	spec.CheckView = c.checkView
+	return spec
+}
+
+func (c Config) checkView(e nhi.Entitlement) error {
+	if e.Type != typeProject || len(c.Projects) == 0 || slices.Contains(c.Projects, e.Target) {
+		return nil
+	}
+	return driver.Errorf(driver.Invalid, "project %s is not among the projects that this platform sees: add it to projects, at least "+
+		"until no grant names it", e.Target)
 }
 
 // Close releases connections.

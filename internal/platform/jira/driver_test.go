@@ -244,6 +244,14 @@ func TestSomeProjectsOnly(t *testing.T) {
 	}
 	err = w.d.Grant(t.Context(), w.ref, []nhi.Entitlement{{Type: "project", Target: "OPS", Permission: "Developer"}})
 	w.wantCode("grant a role that would not be seen", err, driver.Invalid, "OPS")
+
+	unseen := []nhi.Entitlement{{Type: "group", Target: "agents"}, {Type: "project", Target: "OPS", Permission: "Developer"}}
+	w.wantCode("revoke a role that is not seen", w.d.Revoke(t.Context(), w.ref, unseen), driver.Invalid, "add it to projects")
+	config := w.h.config(w.h.url, w.h.token, w.h.key)
+	config.Projects = []string{"BILL"}
+	w.wantCode("the spec", config.Spec().CheckRecorded(unseen), driver.Invalid, "OPS")
+	w.must("the spec, of what is seen", config.Spec().CheckRecorded(append(unseen[:1:1], account.Entitlements...)))
+	w.must("the spec without projects", w.h.config(w.h.url, w.h.token, w.h.key).Spec().CheckRecorded(unseen))
 }
 
 // TestRenamedProject: what is listed under the new key is not granted or revoked under the old one.

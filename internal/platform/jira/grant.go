@@ -68,15 +68,17 @@ func (d *Driver) resolve(ctx context.Context, e nhi.Entitlement) (target, error)
 	if e.Type != typeProject {
 		return target{}, driver.Errorf(driver.NotFound, "%s is neither a group nor a role in a project", e)
 	}
-	if seen := d.config.Projects; len(seen) > 0 && !slices.Contains(seen, e.Target) {
-		return target{}, driver.Errorf(driver.NotFound, "project %s is not among the projects that this platform sees", e.Target)
+	if err := d.config.checkView(e); err != nil {
+		return target{}, err
 	}
 	if err := d.checkKey(ctx, e.Target); err != nil {
 		return target{}, err
 	}
 	ids, err := d.roleIDs(ctx, e.Target)
 	if d.isNotFound(err) {
-		return target{}, noProject(e.Target)
+		if err = d.deleted(ctx, e.Target, err); err == nil {
+			err = noProject(e.Target)
+		}
 	}
 	if err != nil {
 		return target{}, err
@@ -89,11 +91,11 @@ func (d *Driver) resolve(ctx context.Context, e nhi.Entitlement) (target, error)
 }
 
 func noProject(key string) error {
-	return driver.Errorf(driver.NotFound, "there is no project %q, or the login does not see it", key)
+	return driver.Errorf(driver.NotFound, "there is no project %q", key)
 }
 
 // checkKey is NotFound for a key that no project has, and for one that a project had before it was renamed: Jira goes on
-// accepting that, and lists what is held under the new one.
+// accepting that, and lists what is held under the new one. For a project that the login may not see it is PermissionDenied.
 func (d *Driver) checkKey(ctx context.Context, key string) error {
 	found, err := d.projects(ctx, url.Values{"keys": {key}})
 	switch {
@@ -104,6 +106,9 @@ func (d *Driver) checkKey(ctx context.Context, key string) error {
 	case len(found) > 0:
 		return driver.Errorf(driver.NotFound, "project %s is called %s now; write that", key, found[0].Key)
 	default:
+		if err := d.wantAllProjects(ctx); err != nil {
+			return err
+		}
 		return noProject(key)
 	}
 }
@@ -222,6 +227,9 @@ func (d *Driver) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Ent
 	u, err := d.find(ctx, ref)
 	if err != nil {
 		return d.gone(err)
+	}
+	if err := d.config.Spec().CheckRecorded(entitlements); err != nil {
+		return err
 	}
 	for i, e := range entitlements {
 		t, err := d.resolve(ctx, e)

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/rest"
@@ -35,6 +36,17 @@ func (d *Driver) projects(ctx context.Context, query url.Values) ([]project, err
 	return found, d.gone(err)
 }
 
+// wantAllProjects fails unless the login is told of every project: Jira leaves out those that it may neither browse nor
+// administer.
+func (d *Driver) wantAllProjects(ctx context.Context) error {
+	lacking, err := d.lacking(ctx)
+	if err == nil && len(lacking) > 0 {
+		err = driver.Errorf(driver.PermissionDenied, "%s Jira does not tell it of projects that it may not see, and what is held there "+
+			"is not gone", lacking[0])
+	}
+	return err
+}
+
 func (d *Driver) scan(ctx context.Context) (roleMap, error) {
 	query := url.Values{}
 	if len(d.config.Projects) > 0 {
@@ -43,6 +55,11 @@ func (d *Driver) scan(ctx context.Context) (roleMap, error) {
 	projects, err := d.projects(ctx, query)
 	if err != nil {
 		return roleMap{}, err
+	}
+	if seen := len(d.config.Projects); seen == 0 || len(projects) < seen {
+		if err := d.wantAllProjects(ctx); err != nil {
+			return roleMap{}, err
+		}
 	}
 	found := roleMap{byUser: map[string][]nhi.Entitlement{}, byGroup: map[string][]nhi.Entitlement{}}
 	var mu sync.Mutex

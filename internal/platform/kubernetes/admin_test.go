@@ -171,6 +171,14 @@ func TestNamespaces(t *testing.T) {
 		return nil
 	}))
 	wantCode(t, d, d.Grant(t.Context(), ref, []nhi.Entitlement{unseen}), driver.Invalid)
+	wantCode(t, d, d.Revoke(t.Context(), ref, []nhi.Entitlement{seen, unseen}), driver.Invalid)
+	wantHolds(t, d, ref, seen)
+	odd := nhi.Entitlement{Type: "binding", Target: c.work + "/by-hand"}
+	for _, e := range []nhi.Entitlement{unseen, odd} {
+		wantCode(t, d, cfg.Spec().CheckRecorded([]nhi.Entitlement{seen, e}), driver.Invalid)
+		must(t, c.config().Spec().CheckRecorded([]nhi.Entitlement{e}))
+	}
+	must(t, cfg.Spec().CheckRecorded([]nhi.Entitlement{seen, {Type: "binding", Target: "/by-hand"}}))
 	_, err := d.ReadAccount(t.Context(), nhi.Ref{Name: c.work + "/x"})
 	wantCode(t, d, err, driver.Invalid)
 	target, err := d.Probe(t.Context())

@@ -51,8 +51,8 @@ func (d *kubernetesDriver) grantable(ctx context.Context, e nhi.Entitlement) (gr
 	if err := checkRoleName(r.name); err != nil {
 		return r, driver.Errorf(driver.Invalid, "%s: %w", e, err)
 	}
-	if r.namespace != "" && !d.covers(r.namespace) {
-		return r, driver.Errorf(driver.Invalid, "%s is in a namespace that is not among the platform's namespaces", e)
+	if err := d.spec.CheckView(e); err != nil {
+		return r, err
 	}
 	var role object = &rbacv1.Role{}
 	at := rbac(r.namespace, roles, r.name)
@@ -120,6 +120,9 @@ func (d *kubernetesDriver) Revoke(ctx context.Context, ref nhi.Ref, entitlements
 	}
 	p, err := d.locate(ref.Name)
 	if err != nil || len(entitlements) == 0 {
+		return err
+	}
+	if err := d.spec.CheckRecorded(entitlements); err != nil {
 		return err
 	}
 	all, err := d.bindings(ctx)

@@ -72,6 +72,7 @@ type kubernetesDriver struct {
 	namespace string
 	scopes    []string // the namespaces to list; one "" for all
 	pageSize  int
+	spec      driver.Spec
 }
 
 // Open returns a driver for cfg. It reads the files that cfg names and does no network I/O.
@@ -101,7 +102,7 @@ func Open(cfg Config) (driver.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kubernetesDriver{api: api, namespace: cfg.Namespace, scopes: scopes, pageSize: cfg.PageSize}, nil
+	return &kubernetesDriver{api: api, namespace: cfg.Namespace, scopes: scopes, pageSize: cfg.PageSize, spec: cfg.Spec()}, nil
 }
 
 // Close releases connections.

@@ -1,9 +1,11 @@
 package kubernetes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +77,28 @@ func SpecIn(namespace string) driver.Spec {
 	spec := Spec()
 	spec.CheckAccountName = func(name string) error { return checkAccountName(name, namespace) }
 	return spec
+}
+
+// Spec is the package's Spec for the platform as it is configured.
+func (cfg Config) Spec() driver.Spec {
+	spec := SpecIn(cmp.Or(cfg.Namespace, DefaultNamespace))
+	spec.CheckView = cfg.checkView
+	return spec
+}
+
+func (cfg Config) checkView(e nhi.Entitlement) error {
+	namespace := ""
+	switch e.Type {
+	case typeNamespace:
+		namespace = roleOf(e).namespace
+	case typeBinding:
+		namespace, _, _ = strings.Cut(e.Target, "/")
+	}
+	if namespace == "" || len(cfg.Namespaces) == 0 || slices.Contains(cfg.Namespaces, namespace) {
+		return nil
+	}
+	return driver.Errorf(driver.Invalid, "%s is not among the namespaces that this platform sees: add it to namespaces, at least until "+
+		"no grant names it", namespace)
 }
 
 var (

@@ -80,6 +80,9 @@ func (c *client) group(s *session, f *facts, account *goldap.Entry, e nhi.Entitl
 // Revoke implements driver.Driver.
 func (c *client) Revoke(ctx context.Context, ref nhi.Ref, entitlements []nhi.Entitlement) error {
 	return orGone(c.on(ctx, ref, func(s *session, f *facts, e *goldap.Entry) error {
+		if err := c.config.Spec().CheckRecorded(entitlements); err != nil {
+			return err
+		}
 		held, err := c.dialect.entitlements(s, f, e)
 		if err != nil {
 			return err

@@ -211,3 +211,24 @@ func TestGroupWithoutAnyMember(t *testing.T) {
 	must(t, "grant", c.Grant(t.Context(), ref, holds))
 	s.wantListedIn(t, "granted", group, ref.Name, attrMember)
 }
+
+// TestGroupsOutOfView: what an account holds elsewhere than below groups_dn is not gone.
+func TestGroupsOutOfView(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, OpenLDAP)
+	wide := openClient(t, s.config())
+	ref, group := s.make(t, wide), s.shaped(t, "Team-", shapes()["names"])
+	held := []nhi.Entitlement{entitlement(t, group)}
+	must(t, "grant", wide.Grant(t.Context(), ref, held))
+	cfg := s.config()
+	cfg.GroupsDN = "OU=accounts," + s.bed.BaseDN
+	narrow := openClient(t, cfg)
+	wantHeld(t, "narrowed", narrow, ref)
+	wantCode(t, narrow, "revoke", narrow.Revoke(t.Context(), ref, held), driver.Invalid, "groups_dn")
+	wantCode(t, narrow, "the spec", cfg.Spec().CheckRecorded(held), driver.Invalid, "groups_dn")
+	wantHeld(t, "after the revocation", wide, ref, held...)
+	cfg.GroupsDN = "OU=Groups," + s.bed.BaseDN
+	must(t, "the spec", cfg.Spec().CheckRecorded(held))
+	must(t, "revoke", openClient(t, cfg).Revoke(t.Context(), ref, held))
+	wantHeld(t, "in the end", wide, ref)
+}

@@ -44,6 +44,21 @@ func Spec(d Dialect) driver.Spec {
 	return spec
 }
 
+// Spec is the package's Spec for the directory as it is configured.
+func (cfg Config) Spec() driver.Spec {
+	spec := Spec(cfg.Dialect)
+	spec.CheckView = cfg.checkView
+	return spec
+}
+
+func (cfg Config) checkView(e nhi.Entitlement) error {
+	if cfg.GroupsDN == "" || e.Type != typeGroup || isBelow(matchKey(e.Target), matchKey(cfg.GroupsDN)) {
+		return nil
+	}
+	return driver.Errorf(driver.Invalid, "%q is not below %q, where groups are looked for: write a groups_dn that it is below, at least "+
+		"until no grant names it", e.Target, cfg.GroupsDN)
+}
+
 func grammar(d Dialect) []nhi.EntitlementType {
 	types := []nhi.EntitlementType{{
 		Name: typeGroup, Example: "group:cn=readers,ou=groups,dc=example,dc=com", Canonical: canonicalGroup,

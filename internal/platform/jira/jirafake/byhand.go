@@ -49,6 +49,18 @@ func (f *Fake) RenameProject(key, to string) error {
 	return nil
 }
 
+// CloseProject lets nobody browse a project, so that only who may administer Jira sees it.
+func (f *Fake) CloseProject(key string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.projects, func(p *project) bool { return p.key == key })
+	if i < 0 {
+		return fmt.Errorf("no project %q", key)
+	}
+	f.projects[i].closed = true
+	return nil
+}
+
 // JoinGroup makes a user a member of a group.
 func (f *Fake) JoinGroup(id, name string) error {
 	f.mu.Lock()

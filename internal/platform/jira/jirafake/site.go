@@ -32,7 +32,9 @@ type project struct {
 	id      int
 	key     string
 	oldKeys []string
-	roles   []*role
+	// closed: only who may administer Jira sees it.
+	closed bool
+	roles  []*role
 }
 
 func (p *project) goesBy(key string) bool { return p.key == key || slices.Contains(p.oldKeys, key) }
@@ -242,10 +244,12 @@ func (f *Fake) products() []any {
 	return found
 }
 
+func (f *Fake) sees(p *project) bool { return !p.closed || !f.options.NoAdmin }
+
 func (f *Fake) listProjects(w http.ResponseWriter, keys []string, start, count int) {
 	var found []any
 	for _, p := range f.projects {
-		if len(keys) == 0 || slices.ContainsFunc(keys, p.goesBy) {
+		if f.sees(p) && (len(keys) == 0 || slices.ContainsFunc(keys, p.goesBy)) {
 			found = append(found, map[string]any{"id": strconv.Itoa(p.id), "key": p.key, "name": p.key})
 		}
 	}
@@ -258,7 +262,9 @@ func (f *Fake) listProjects(w http.ResponseWriter, keys []string, start, count i
 
 // project serves the roles of a project.
 func (f *Fake) project(w http.ResponseWriter, r *http.Request, parameters map[string]string) {
-	i := slices.IndexFunc(f.projects, func(p *project) bool { return p.goesBy(parameters["projectIdOrKey"]) })
+	i := slices.IndexFunc(f.projects, func(p *project) bool {
+		return f.sees(p) && p.goesBy(parameters["projectIdOrKey"])
+	})
 	if i < 0 {
 		refuse(w, http.StatusNotFound, "No project could be found with key '"+parameters["projectIdOrKey"]+"'.")
 		return
