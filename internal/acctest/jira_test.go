@@ -72,6 +72,11 @@ resource "nhi_grant" "this" {
 	if got := w.Plan(exitChanges).Output; !strings.Contains(got, `- "project:BILL#Administrator"`) {
 		t.Errorf("the plan does not show the role that was given by hand:\n%s", got)
 	}
+	fake.AddProject("OPS", "Developer")
+	w.Configure(strings.Replace(hcl(true, "adopt = true"), "username ", "projects = [\"OPS\"]\n username ", 1))
+	if got := strings.Join(strings.Fields(w.DestroyFails().Output), " "); !strings.Contains(got, "add it to projects") {
+		t.Errorf("roles in a project that is not looked at any more are forgotten:\n%s", got)
+	}
 	w.Configure(hcl(false, "adopt = true"))
 	w.Apply()
 	if fake.Active(account) {

@@ -9,8 +9,8 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sapbtp/sapbtpfake"
 )
 
-// TestSAPBTP manages a shadow user of the checked fake through its whole life, in which somebody deletes it twice. After it, the user does not
-// come back, and no credential is left.
+// TestSAPBTP manages a shadow user of the checked fake through its whole life, in which somebody deletes it twice, and removes
+// the Service Manager from the configuration too early. After it, the user does not come back, and no credential is left.
 func TestSAPBTP(t *testing.T) {
 	if !onlyOnce() {
 		return
@@ -27,7 +27,25 @@ func TestSAPBTP(t *testing.T) {
 	identity, store := unique(t, "agent"), vaultSite(t, "secrets", "")
 	w := NewWorkspace(t, append(store.env, "NHI_BTP_CLIENT_SECRET="+options.ClientSecret,
 		"NHI_BTP_LEVEL_ABOVE_CLIENT_SECRET="+options.ClientSecret, "NHI_BTP_SERVICE_MANAGER_CLIENT_SECRET="+options.ClientSecret)...)
-	w.Configure(fmt.Sprintf(`
+	manager := fmt.Sprintf(`
+    service_manager {
+      service_instance_id = "instance-1"
+      %s
+    }`, login(sapbtpfake.ManagerPath))
+	rotation := fmt.Sprintf(`
+resource "nhi_rotation" "this" {
+  identity     = nhi_identity.this
+  platform     = "btp"
+  rotate_every = "24h"
+  overlap      = "1h"
+
+  deliver {
+    platform = "secrets"
+    path     = "secret/%s/btp"
+  }
+}
+`, identity)
+	hcl := fmt.Sprintf(`
 provider "nhi" {
   stack = %q
 
@@ -39,10 +57,7 @@ provider "nhi" {
     level_above {
       %s
     }
-    service_manager {
-      service_instance_id = "instance-1"
-      %s
-    }
+    %s
   }
 %s}
 
@@ -63,20 +78,8 @@ resource "nhi_grant" "this" {
   identity     = nhi_identity.this
   entitlements = { btp = ["role_collection:Billing Viewer"] }
 }
-
-resource "nhi_rotation" "this" {
-  identity     = nhi_identity.this
-  platform     = "btp"
-  rotate_every = "24h"
-  overlap      = "1h"
-
-  deliver {
-    platform = "secrets"
-    path     = %q
-  }
-}
-`, unique(t, "stack"), login(sapbtpfake.SubaccountPath), login(sapbtpfake.UpperPath), login(sapbtpfake.ManagerPath), store.block(), identity,
-		"secret/"+identity+"/btp"))
+%s`, unique(t, "stack"), login(sapbtpfake.SubaccountPath), login(sapbtpfake.UpperPath), manager, store.block(), identity, rotation)
+	w.Configure(hcl)
 	w.Apply()
 	w.Plan(exitEmpty)
 	if !fake.Logon("agent@example.com", "corporate-idp") {
@@ -95,6 +98,11 @@ resource "nhi_rotation" "this" {
 	if n := fake.Bindings(); n != 1 {
 		t.Errorf("%d bindings after the user was made again, want its own", n)
 	}
+	w.Configure(strings.NewReplacer(manager, "", rotation, "").Replace(hcl))
+	if got := strings.Join(strings.Fields(w.ApplyFails().Output), " "); !strings.Contains(got, "put service_manager back") {
+		t.Errorf("a binding that cannot be deleted any more is forgotten:\n%s", got)
+	}
+	w.Configure(hcl)
 	fake.DeleteUser("agent@example.com", "corporate-idp")
 	w.Destroy()
 	if n := fake.Bindings(); n != 0 {
