@@ -87,15 +87,12 @@ func (c *cache) forget(ref nhi.Ref) {
 
 // fill sweeps the platform once. Whoever comes meanwhile waits. A failure stays: a run that cannot read the platform
 // in bulk should say so at once and not a thousand times slowly.
-func (c *cache) fill(ctx context.Context, sweep func(ctx context.Context, page func([]nhi.Account) error) error) error {
+func (c *cache) fill(ctx context.Context, sweep func(ctx context.Context, page func([]nhi.Account)) error) error {
 	c.sweep.Do(func() {
 		c.mu.Lock()
 		writes := c.writes
 		c.mu.Unlock()
-		c.sweepErr = sweep(ctx, func(page []nhi.Account) error {
-			c.put(writes, page...)
-			return nil
-		})
+		c.sweepErr = sweep(ctx, func(page []nhi.Account) { c.put(writes, page...) })
 		if c.sweepErr == nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -133,8 +130,8 @@ func (c *Conn) read(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
 		return account, nil
 	}
 	writes, sweepNow := cache.begin()
-	if sweeper, ok := c.driver.(driver.Sweeper); ok && sweepNow {
-		if err := c.fill(ctx, sweeper); err != nil {
+	if _, ok := c.driver.(driver.Sweeper); ok && sweepNow {
+		if err := c.fill(ctx); err != nil {
 			return nhi.Account{}, err
 		}
 		if account, ok := cache.get(ref); ok {
@@ -148,37 +145,52 @@ func (c *Conn) read(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
 	return account, err
 }
 
-func (c *Conn) fill(ctx context.Context, sweeper driver.Sweeper) error {
+func (c *Conn) fill(ctx context.Context) error {
 	// The sweep serves everybody who waits for it, so it does not end with the one who happened to start it.
 	ctx = context.WithoutCancel(ctx)
-	return c.platform.cache.fill(ctx, func(ctx context.Context, page func([]nhi.Account) error) error {
-		return c.sweep(ctx, sweeper, page)
-	})
+	return c.platform.cache.fill(ctx, c.sweep)
 }
 
-// sweep reads all accounts. It may call page with an account more than once: a sweep that broke off begins anew.
-func (c *Conn) sweep(ctx context.Context, sweeper driver.Sweeper, page func([]nhi.Account) error) error {
+// sweep reads all accounts of the stack, and perhaps others: one after the other where the platform has no bulk read. It may
+// call page with an account more than once: a sweep that broke off begins anew. Code Unsupported: the platform cannot list
+// its accounts.
+func (c *Conn) sweep(ctx context.Context, page func([]nhi.Account)) error {
+	sweeper, ok := c.driver.(driver.Sweeper)
+	if !ok {
+		return c.All(ctx, func(accounts []nhi.Account) bool {
+			page(accounts)
+			return true
+		})
+	}
 	return c.platform.call(ctx, call{op: "read all accounts", idempotent: true, sweep: true}, func(ctx context.Context) error {
-		return sweeper.Sweep(ctx, driver.SweepFilter{Stack: c.platform.cache.stack}, page)
+		return sweeper.Sweep(ctx, driver.SweepFilter{Stack: c.platform.cache.stack}, func(accounts []nhi.Account) error {
+			page(accounts)
+			return nil
+		})
 	})
 }
 
-// marked lists the accounts with a mark. Absence must be certain here, so the cache answers only if it is complete.
-func (c *Conn) marked(ctx context.Context, sweeper driver.Sweeper, mark nhi.Mark) ([]nhi.Account, error) {
-	if err := c.fill(ctx, sweeper); err != nil {
+// Marked returns every account with the given mark, perhaps from a read of all made earlier in this run. Absence must be
+// certain here, so the cache answers only if it is complete. Code Unsupported: the platform cannot list its accounts.
+func (c *Conn) Marked(ctx context.Context, mark nhi.Mark) ([]nhi.Account, error) {
+	if err := c.fill(ctx); err != nil {
 		return nil, err
 	}
 	if found, complete := c.platform.cache.marked(mark); complete {
 		return found, nil
 	}
+	return c.markedNow(ctx, mark)
+}
+
+// markedNow is Marked, asked of the platform.
+func (c *Conn) markedNow(ctx context.Context, mark nhi.Mark) ([]nhi.Account, error) {
 	byID := make(map[string]nhi.Account)
-	err := c.sweep(ctx, sweeper, func(page []nhi.Account) error {
+	err := c.sweep(ctx, func(page []nhi.Account) {
 		for _, account := range page {
 			if account.Mark == mark {
 				byID[account.ID] = account
 			}
 		}
-		return nil
 	})
 	return slices.Collect(maps.Values(byID)), err
 }

@@ -53,13 +53,10 @@ func (c *Conn) ReadMark(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
 		func(ctx context.Context) (nhi.Account, error) { return reader.ReadMark(ctx, ref) })
 }
 
-// FindMarked returns the account with the given mark. Code NotFound if there is none, Conflict if there are several.
+// FindMarked returns the account with the given mark. Code NotFound if there is none, Conflict if there are several,
+// Unsupported if the platform cannot list its accounts.
 func (c *Conn) FindMarked(ctx context.Context, mark nhi.Mark) (nhi.Account, error) {
-	sweeper, ok := c.driver.(driver.Sweeper)
-	if !ok {
-		return nhi.Account{}, driver.Errorf(driver.Unsupported, "platform %q cannot list its accounts", c.platform.Name())
-	}
-	found, err := c.marked(ctx, sweeper, mark)
+	found, err := c.Marked(ctx, mark)
 	if err != nil {
 		return nhi.Account{}, err
 	}

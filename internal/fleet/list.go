@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 
@@ -56,29 +55,11 @@ func (c *Conn) All(ctx context.Context, page func([]nhi.Account) bool) error {
 // AllMarked returns every account with the given mark, asked of the platform now and not remembered. complete is false if
 // the platform cannot list its accounts, so that there may be others.
 func (c *Conn) AllMarked(ctx context.Context, mark nhi.Mark) (found []nhi.Account, complete bool, err error) {
-	byID := make(map[string]nhi.Account)
-	keep := func(page []nhi.Account) {
-		for _, a := range page {
-			if a.Mark == mark {
-				byID[a.ID] = a
-			}
-		}
+	found, err = c.markedNow(ctx, mark)
+	if err != nil && driver.CodeOf(err) == driver.Unsupported {
+		return nil, false, nil
 	}
-	if sweeper, ok := c.driver.(driver.Sweeper); ok {
-		err = c.sweep(ctx, sweeper, func(page []nhi.Account) error {
-			keep(page)
-			return nil
-		})
-	} else {
-		err = c.All(ctx, func(page []nhi.Account) bool {
-			keep(page)
-			return true
-		})
-		if err != nil && driver.CodeOf(err) == driver.Unsupported {
-			return nil, false, nil
-		}
-	}
-	return slices.Collect(maps.Values(byID)), true, err
+	return found, true, err
 }
 
 // untilEnough runs a read whose pages end it with errEnough, which is no error then.

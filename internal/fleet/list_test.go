@@ -96,6 +96,26 @@ func TestAllOneByOneFails(t *testing.T) {
 	}
 }
 
+// A platform that only lists is searched whole for a mark, and once in a run.
+func TestMarkedOneByOne(t *testing.T) {
+	s := newScript(accounts(5)...)
+	p, _ := newTestPlatform(lister{bare{s}}, nil)
+	conn := connect(t, p)
+	for _, id := range []string{"1", "2"} {
+		mark := nhi.Mark{Stack: "stack", Identity: "i" + id}
+		found, err := conn.Marked(t.Context(), mark)
+		one, findErr := conn.FindMarked(t.Context(), mark)
+		if err != nil || findErr != nil || len(found) != 1 || found[0].ID != id || one.ID != id {
+			t.Errorf("%s: %v, %v; %v, %v", id, found, err, one, findErr)
+		}
+	}
+	found, err := conn.Marked(t.Context(), nhi.Mark{Stack: "stack", Identity: "nobody"})
+	if err != nil || len(found) > 0 {
+		t.Errorf("nobody: %v, %v", found, err)
+	}
+	wantCalls(t, s, 5, 0)
+}
+
 func TestAllMarked(t *testing.T) {
 	mark := nhi.Mark{Stack: "stack", Identity: "i1"}
 	for name, d := range map[string]driver.Driver{"sweeper": able{bare{newScript(accounts(3)...)}}, "lister": lister{bare{newScript(accounts(3)...)}}} {

@@ -270,7 +270,8 @@ func Strays(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[strin
 }
 
 // Locate finds the accounts of an identity for an import: on the platforms that names gives, by that name; on all
-// others by our mark, or by the identity's own name if nobody marked that account. The accounts are whole.
+// others by our mark, or else by the identity's own name: nobody may have marked that account, or the platform may be unable to
+// list its accounts. The accounts are whole.
 func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[string]string,
 ) (map[string]Record, map[string]nhi.Account, Problems) {
 	platforms := make(map[string]string)

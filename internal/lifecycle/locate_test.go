@@ -1,11 +1,14 @@
 package lifecycle_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -72,6 +75,42 @@ func TestLocate(t *testing.T) {
 				t.Errorf("locating changed something (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// lists is plain with a list of names: it has no bulk read.
+type lists struct{ plain }
+
+func (l lists) ListAccounts(ctx context.Context, page func([]nhi.Ref) error) error {
+	var refs []nhi.Ref
+	err := l.m.do(ctx, "list", func() error {
+		for _, a := range l.m.accounts {
+			refs = append(refs, a.Ref)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return page(refs)
+}
+
+// Where there is no bulk read, an account is found by its mark all the same, by an import and by a review.
+func TestFoundByMarkInAList(t *testing.T) {
+	m := newMemory("l")
+	m.put(nhi.Account{Ref: nhi.Ref{Name: "T_1"}, Mark: ours, Entitlements: roles("x")})
+	m.put(nhi.Account{Ref: nhi.Ref{Name: "T_2"}, Mark: theirs, Entitlements: roles("y")})
+	spec := driver.Spec{Kind: "lists", Capabilities: []driver.Capability{driver.CanList}}
+	f := fleet.New("payments", nil, []fleet.Config{{Name: "l", Spec: spec, Open: func() (driver.Driver, error) { return lists{plain{m}}, nil }}})
+	records, _, problems := lifecycle.Locate(t.Context(), f, "billing", nil)
+	must(t, problems)
+	if records["l"].Name != "T_1" || len(records) != 1 {
+		t.Errorf("import: %+v", records)
+	}
+	r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, nil)
+	must(t, problems)
+	if diff := cmp.Diff([]string{"l/T_1 role:x"}, heldTexts(r)); diff != "" {
+		t.Errorf("review (-want +got):\n%s", diff)
 	}
 }
 

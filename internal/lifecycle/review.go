@@ -99,48 +99,79 @@ type Review struct {
 
 // ExplainAccount tells everything that one account holds, whoever made it.
 func ExplainAccount(ctx context.Context, f *fleet.Fleet, platform, account string) (Review, Problems) {
-	return review(ctx, f, []string{platform}, func(name string) (*fleet.Conn, []driver.Explained, error) {
-		return explained(ctx, f, name, account, func(nhi.Account) (bool, error) { return true, nil })
+	return explain(ctx, f, []string{platform}, func(conn *fleet.Conn) ([]nhi.Account, error) {
+		a, err := conn.Read(ctx, nhi.Ref{Name: account})
+		return []nhi.Account{a}, err
 	})
 }
 
-// ExplainIdentity tells everything that the accounts of an identity hold which carry the mark of this stack. Platforms
-// without such an account are left out, unless accountNames names an account there: that must exist and be the
-// identity's. No platforms are all of them.
+// ExplainIdentity tells everything that the accounts of an identity hold which carry the mark of this stack, whatever they are
+// called. Platforms without such an account are left out, unless accountNames names an account there: that must exist and be
+// the identity's, and is then the only one there. On a platform that cannot list its accounts and has none of the identity's
+// name it is not known whether there is one: that is a problem. No platforms are all of them.
 func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accountNames map[string]string, platforms []string) (Review, Problems) {
-	owner := Grant{Identity: identity, AccountNames: accountNames}
-	return review(ctx, f, platforms, func(platform string) (*fleet.Conn, []driver.Explained, error) {
-		_, named := accountNames[platform]
-		conn, found, err := explained(ctx, f, platform, owner.AccountName(platform), func(a nhi.Account) (bool, error) {
-			err := reconcile.CheckOwner(platform, a, owner.mark(f), "", false)
-			if err != nil && !named {
-				return false, nil // Somebody else's account that happens to have this name.
-			}
-			return true, err
-		})
-		if err != nil && driver.CodeOf(err) == driver.NotFound && !named {
-			err = nil
+	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
+	return explain(ctx, f, platforms, func(conn *fleet.Conn) ([]nhi.Account, error) {
+		name, named := accountNames[conn.Platform().Name()]
+		if !named {
+			return accountsOf(ctx, conn, mark)
 		}
-		return conn, found, err
+		a, err := conn.Read(ctx, nhi.Ref{Name: name})
+		if err == nil {
+			err = reconcile.CheckOwner(conn.Platform().Name(), a, mark, "", false)
+		}
+		return []nhi.Account{a}, err
 	})
 }
 
-// explained reads an account and tells what it holds if it is the one that is meant.
-func explained(ctx context.Context, f *fleet.Fleet, platform, name string, meant func(nhi.Account) (bool, error),
-) (*fleet.Conn, []driver.Explained, error) {
-	conn, err := connect(ctx, f, platform, "")
-	if err != nil {
-		return nil, nil, err
+// accountsOf returns the accounts with a mark, as found by a read of all; where the platform cannot list them, the one that is
+// named like the identity.
+func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark) ([]nhi.Account, error) {
+	marked, err := conn.Marked(ctx, mark)
+	if err == nil || driver.CodeOf(err) != driver.Unsupported {
+		return marked, err
 	}
-	account, err := conn.Read(ctx, nhi.Ref{Name: name})
-	if err != nil {
-		return conn, nil, err
+	if conn.Platform().Spec().CheckName(mark.Identity) == nil {
+		a, err := conn.Read(ctx, nhi.Ref{Name: mark.Identity})
+		if err == nil && a.Mark == mark {
+			return []nhi.Account{a}, nil
+		}
+		if err != nil && driver.CodeOf(err) != driver.NotFound {
+			return nil, err
+		}
 	}
-	if ok, err := meant(account); err != nil || !ok {
-		return conn, nil, err
-	}
-	holdings, err := conn.Explain(ctx, account.Ref)
-	return conn, []driver.Explained{{Account: account, Holdings: holdings}}, err
+	return nil, unlisted(conn.Platform().Name(), mark.Identity)
+}
+
+// unlisted says that a platform shows no account that is named like the identity and carries its mark, and cannot be searched
+// for one of another name.
+func unlisted(platform, identity string) error {
+	return driver.Errorf(driver.Unsupported, "platform %[1]q cannot list its accounts, so whether the identity %[2]q has one there that is not "+
+		"called %[2]q is not known; if it has, give its name: account_names = { %[1]s = \"…\" }; if not, name the other platforms in "+
+		"platforms", platform, identity)
+}
+
+// explain tells everything that the accounts hold which find returns for a platform.
+func explain(ctx context.Context, f *fleet.Fleet, platforms []string, find func(*fleet.Conn) ([]nhi.Account, error)) (Review, Problems) {
+	return review(ctx, f, platforms, func(platform string) (*fleet.Conn, []driver.Explained, error) {
+		conn, err := connect(ctx, f, platform, "")
+		if err != nil {
+			return nil, nil, err
+		}
+		accounts, err := find(conn)
+		if err != nil {
+			return nil, nil, err
+		}
+		var all []driver.Explained
+		for _, a := range accounts {
+			holdings, err := conn.Explain(ctx, a.Ref)
+			if err != nil {
+				return nil, nil, err
+			}
+			all = append(all, driver.Explained{Account: a, Holdings: holdings})
+		}
+		return conn, all, nil
+	})
 }
 
 // Holders tells who holds one of the entitlements, on the platforms that know its type. No platforms are all of them. The

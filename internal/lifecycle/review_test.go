@@ -129,17 +129,20 @@ func TestHolders(t *testing.T) {
 }
 
 func TestExplainIdentity(t *testing.T) {
-	f := reviewed().fleet()
+	w := reviewed()
+	w.c.put(nhi.Account{Ref: nhi.Ref{Name: "712020:x"}, Mark: ours, Entitlements: roles("z")})
+	f := w.fleet()
 	for _, test := range []struct {
 		names     map[string]string
 		platforms []string
 		want      []string
 		problems  []string
 	}{
-		{nil, nil, []string{"a/billing role:x"}, nil},
-		{map[string]string{"b": "b-billing"}, nil, []string{"a/billing role:x", "b/b-billing role:y"}, nil},
+		{nil, both, []string{"a/billing role:x", "b/b-billing role:y"}, nil}, // By the mark, under any name.
+		{nil, nil, nil, []string{"c"}}, // Nobody knows whether it has an account there: c lists none.
+		{map[string]string{"c": "712020:x"}, nil, []string{"a/billing role:x", "b/b-billing role:y", "c/712020:x role:z"}, nil},
 		{map[string]string{"b": "b-billing"}, []string{"b"}, []string{"b/b-billing role:y"}, nil},
-		{map[string]string{"b": "billing"}, nil, nil, []string{"b"}}, // Another stack's.
+		{map[string]string{"b": "billing"}, both, nil, []string{"b"}}, // Another stack's.
 		{map[string]string{"c": "gone", "b": "bystander"}, nil, nil, []string{"b", "c"}},
 	} {
 		r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", test.names, test.platforms)
@@ -150,7 +153,12 @@ func TestExplainIdentity(t *testing.T) {
 			t.Errorf("%v on %v: problems on (-want +got):\n%s", test.names, test.platforms, diff)
 		}
 	}
-	r, problems := lifecycle.ExplainAccount(t.Context(), f, "b", "billing")
+	w.c.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours, Entitlements: roles("z")})
+	r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, []string{"c"})
+	if diff := cmp.Diff([]string{"c/billing role:z"}, heldTexts(r)); diff != "" || problems != nil {
+		t.Errorf("by the identity's name, problems %v (-want +got):\n%s", problems, diff)
+	}
+	r, problems = lifecycle.ExplainAccount(t.Context(), f, "b", "billing")
 	if diff := cmp.Diff([]string{"b/billing role:x"}, heldTexts(r)); diff != "" || problems != nil {
 		t.Errorf("another stack's account, problems %v (-want +got):\n%s", problems, diff)
 	}
