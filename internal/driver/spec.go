@@ -41,6 +41,9 @@ type Spec struct {
 	// credentials. DeleteAccount then has work to do, and may fail with a LeftoverError, also when the account is gone;
 	// RevokeCredential likewise, by the ID.
 	NameHolds bool
+	// CredentialsOnly reports whether an account can be used with its credentials alone, all of which nhi.Account.Credentials
+	// shows and RevokeCredential ends: one that has none is cut off, also where the kind cannot suspend.
+	CredentialsOnly bool
 }
 
 // Setting is one setting that accounts have on one kind of platform only.

@@ -27,25 +27,39 @@ type Emergency struct {
 type Tell func(platform, sentence string)
 
 // SuspendNow suspends the identity's accounts on all platforms in parallel, ends their sessions and revokes their
-// credentials. A platform that fails holds up no other one; calling again finishes the rest. It returns how many accounts
-// were found.
+// credentials. A platform that fails holds up no other one; calling again finishes the rest. A problem of code Unsupported
+// needs somebody's hand first: an account can still be used after all that the platform allows, or nobody knows whether
+// there is one. It returns how many accounts were found.
 func SuspendNow(ctx context.Context, f *fleet.Fleet, e Emergency, tell Tell) (int, Problems) {
 	return e.each(ctx, f, tell, func(conn *fleet.Conn, account nhi.Account) error {
 		if err := cutOff(ctx, conn, account); err != nil {
 			return err
 		}
 		tell(conn.Platform().Name(), cutOffWords(conn.Platform().Abilities(), account))
-		return nil
+		return stillUsable(conn.Platform(), account)
 	})
+}
+
+// stillUsable returns an error if an account that was cut off, as far as its platform allows, still works.
+func stillUsable(p *fleet.Platform, account nhi.Account) error {
+	if p.Abilities().Suspend || p.Spec().CredentialsOnly || account.Status == nhi.Suspended {
+		return nil
+	}
+	var revoked string
+	if p.Abilities().Issue {
+		revoked = " All its credentials that the platform shows are revoked."
+	}
+	return driver.Errorf(driver.Unsupported, "platform %q cannot suspend account %q, which can still be used.%s Stop it by hand: switch "+
+		"it off or delete it there, or take away what it holds", p.Name(), account.Name, revoked)
 }
 
 func cutOffWords(can reconcile.Abilities, account nhi.Account) string {
 	var done []string
 	switch {
-	case !can.Suspend:
-		done = append(done, "the platform cannot suspend it")
 	case account.Status == nhi.Suspended:
 		done = append(done, "was suspended before")
+	case !can.Suspend:
+		done = append(done, "the platform cannot suspend it")
 	default:
 		done = append(done, "is suspended")
 	}
@@ -62,7 +76,7 @@ func cutOffWords(can reconcile.Abilities, account nhi.Account) string {
 // found.
 func ResumeNow(ctx context.Context, f *fleet.Fleet, e Emergency, tell Tell) (int, Problems) {
 	return e.each(ctx, f, tell, func(conn *fleet.Conn, account nhi.Account) error {
-		if !conn.Platform().Abilities().Suspend {
+		if !conn.Platform().Abilities().Suspend && account.Status != nhi.Suspended {
 			tell(conn.Platform().Name(), fmt.Sprintf("account %q: the platform cannot suspend, so there is nothing to resume", account.Name))
 			return nil
 		}
@@ -152,7 +166,8 @@ func (r *rescue) run(ctx context.Context, given string) error {
 			return failure // a search would read every account singly
 		}
 	}
-	failure = errors.Join(failure, r.search(ctx))
+	complete, err := r.search(ctx)
+	failure = errors.Join(failure, err)
 	if len(r.done) > 0 || failure != nil {
 		return failure
 	}
@@ -160,25 +175,24 @@ func (r *rescue) run(ctx context.Context, given string) error {
 		return fmt.Errorf("account %q on platform %q carries no mark, so it may be a stranger's, and it was not touched; if it is the "+
 			"identity's, name it: account_names = { %s = %q }", account.Name, platform, platform, account.Name)
 	}
+	if !complete {
+		return unlisted(platform, r.mark.Identity)
+	}
 	r.tell(platform, fmt.Sprintf("the identity %q has no account here", r.mark.Identity))
 	return nil
 }
 
-// search acts on every account with the mark.
-func (r *rescue) search(ctx context.Context) error {
+// search acts on every account with the mark. complete is false if the platform cannot list its accounts.
+func (r *rescue) search(ctx context.Context) (complete bool, err error) {
 	marked, complete, err := r.conn.AllMarked(ctx, r.mark)
 	if err != nil {
-		return err
-	}
-	if !complete {
-		r.tell(r.conn.Platform().Name(), fmt.Sprintf("the platform cannot list its accounts, so only %q was looked for; if the account has "+
-			"another name, give it in account_names", r.mark.Identity))
+		return complete, err
 	}
 	var failures []error
 	for _, account := range marked {
 		failures = append(failures, r.once(account))
 	}
-	return errors.Join(failures...)
+	return complete, errors.Join(failures...)
 }
 
 func (r *rescue) once(account nhi.Account) error {

@@ -27,6 +27,8 @@ type world struct {
 	a, b, c *memory
 	all     map[string]*memory
 	foreign map[string][]nhi.Account
+	// keyed makes c a platform whose accounts are used with credentials alone.
+	keyed bool
 }
 
 // newWorld makes platforms with an account of nobody, and one of another stack, on each.
@@ -60,7 +62,7 @@ func (w *world) fleet(retired ...string) *fleet.Fleet {
 		}
 		spec, open := driver.Spec{Kind: "full", Grammar: grammar, Capabilities: able, NativeExpiry: true}, driver.Driver(full{plain{m}})
 		if name == "c" {
-			spec, open = driver.Spec{Kind: "plain", Grammar: grammar}, plain{m}
+			spec, open = driver.Spec{Kind: "plain", Grammar: grammar, CredentialsOnly: w.keyed}, plain{m}
 		}
 		configs = append(configs, fleet.Config{Name: name, Spec: spec, Open: func() (driver.Driver, error) { return open, nil }})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -90,8 +91,12 @@ func (m *emergencyModel) read(ctx context.Context, req action.InvokeRequest, dat
 // look like success.
 func reportEmergency(verb string, e lifecycle.Emergency, found int, problems lifecycle.Problems, diags *diag.Diagnostics) {
 	for _, p := range problems {
+		next := " Invoke the action again to finish this one."
+		if driver.CodeOf(p.Err) == driver.Unsupported {
+			next = "" // that alone would change nothing
+		}
 		diags.AddError(fmt.Sprintf("Unable to %s identity %q on platform %q", verb, e.Identity, p.Platform),
-			p.Err.Error()+"\n\nThe other platforms were not held up. Invoke the action again to finish this one.")
+			p.Err.Error()+"\n\nThe other platforms were not held up."+next)
 	}
 	if found == 0 && len(problems) == 0 {
 		diags.AddAttributeError(path.Root("identity"), "No account found", fmt.Sprintf("No platform that was asked has an account of identity %q. "+

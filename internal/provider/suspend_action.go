@@ -28,16 +28,18 @@ func newSuspendAction() action.Action {
 	a := &emergencyAction{verb: "suspend", do: lifecycle.SuspendNow}
 	a.description = "The emergency stop: suspends every account of an identity, on all platforms in parallel, ends the live sessions " +
 		"and revokes all credentials. It needs nothing but the identity's name: no plan and no state of anything else. A platform that " +
-		"does not answer holds up no other one; the error names it, and invoking the action again finishes it.\n\n" +
+		"does not answer holds up no other one; the error names it, and invoking the action again finishes it. It is an error as well " +
+		"where an account can still be used, because the platform cannot suspend it, and where nobody knows whether there is one, because " +
+		"the platform cannot list its accounts.\n\n" +
 		"~> **The configuration does not know of it.** While the `nhi_identity` says `enabled = true`, the next plan shows the accounts as " +
 		"`suspended` and its apply resumes them. Set `enabled = false` as well, before anybody applies.\n\n" +
 		"Without actions (before Terraform 1.14, OpenTofu), set `enabled = false` and apply that alone: " +
 		"`terraform apply -target=nhi_identity.x -refresh=false`. That suspends and ends sessions on every platform that answers; credentials " +
 		"stay and work again after resuming."
 	a.left.summary = "Set enabled = false in the nhi_identity %q now"
-	a.left.detail = "Its configuration does not know of the emergency stop. While it says enabled = true, the next plan shows the accounts as " +
-		"suspended and its apply resumes them. Revoked credentials do not come back: an nhi_rotation issues a new one once the identity " +
-		"is resumed."
+	a.left.detail = "Its configuration does not know of the emergency stop. While it says enabled = true, the next plan shows the suspended " +
+		"accounts and its apply resumes them. Revoked credentials do not come back: an nhi_rotation issues a new one once the account is " +
+		"resumed; on a platform that cannot suspend, the next apply does, so remove the nhi_rotation there."
 	return a
 }
 

@@ -147,6 +147,7 @@ func Spec() driver.Spec {
 			},
 		}},
 		Capabilities:     []driver.Capability{driver.CanIssue, driver.CanVerify},
+		CredentialsOnly:  true,
 		CheckAccountName: checkName,
 	}
 }
