@@ -139,7 +139,7 @@ func TestExplainIdentity(t *testing.T) {
 		problems  []string
 	}{
 		{nil, both, []string{"a/billing role:x", "b/b-billing role:y"}, nil}, // By the mark, under any name.
-		{nil, nil, nil, []string{"c"}}, // Nobody knows whether it has an account there: c lists none.
+		{nil, nil, nil, []string{"c"}},                                       // Nobody knows whether it has an account there: c lists none.
 		{map[string]string{"c": "712020:x"}, nil, []string{"a/billing role:x", "b/b-billing role:y", "c/712020:x role:z"}, nil},
 		{map[string]string{"b": "b-billing"}, []string{"b"}, []string{"b/b-billing role:y"}, nil},
 		{map[string]string{"b": "billing"}, both, nil, []string{"b"}}, // Another stack's.
