@@ -270,8 +270,8 @@ func Strays(ctx context.Context, f *fleet.Fleet, id Identity, recorded map[strin
 }
 
 // Locate finds the accounts of an identity for an import: on the platforms that names gives, by that name; on all
-// others by our mark, or else by the identity's own name: nobody may have marked that account, or the platform may be unable to
-// list its accounts. The accounts are whole.
+// others by our mark, or else by the identity's own name if nobody marked that account. Where a search would read every account
+// singly, or is impossible, the name comes first. The accounts are whole.
 func Locate(ctx context.Context, f *fleet.Fleet, identity string, names map[string]string,
 ) (map[string]Record, map[string]nhi.Account, Problems) {
 	platforms := make(map[string]string)
@@ -315,9 +315,24 @@ func locate(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, name string) (
 	if name != "" {
 		return conn.Read(ctx, nhi.Ref{Name: name})
 	}
-	account, err := conn.FindMarked(ctx, mark)
-	if code := driver.CodeOf(err); err != nil && (code == driver.NotFound || code == driver.Unsupported) {
-		return conn.Read(ctx, nhi.Ref{Name: mark.Identity})
+	if conn.Platform().Spec().Can(driver.CanSweep) {
+		account, err := conn.FindMarked(ctx, mark)
+		if err != nil && driver.CodeOf(err) == driver.NotFound {
+			return conn.Read(ctx, nhi.Ref{Name: mark.Identity})
+		}
+		return account, err
 	}
-	return account, err
+	// A search would read every account singly.
+	account, err := conn.Read(ctx, nhi.Ref{Name: mark.Identity})
+	if err != nil && driver.CodeOf(err) != driver.NotFound {
+		return account, err
+	}
+	if err == nil && reconcile.CheckOwner(conn.Platform().Name(), account, mark, "", true) == nil {
+		return account, nil
+	}
+	marked, failure := conn.FindMarked(ctx, mark)
+	if code := driver.CodeOf(failure); failure != nil && (code == driver.NotFound || code == driver.Unsupported) {
+		return account, err
+	}
+	return marked, failure
 }

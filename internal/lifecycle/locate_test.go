@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +112,18 @@ func TestFoundByMarkInAList(t *testing.T) {
 	must(t, problems)
 	if diff := cmp.Diff([]string{"l/T_1 role:x"}, heldTexts(r)); diff != "" {
 		t.Errorf("review (-want +got):\n%s", diff)
+	}
+
+	// The identity's own name is read first, and a marked account of that name is enough.
+	m.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours, Entitlements: roles("z")})
+	m.arm(0, "", nil)
+	f = fleet.New("payments", nil, []fleet.Config{{Name: "l", Spec: spec, Open: func() (driver.Driver, error) { return lists{plain{m}}, nil }}})
+	records, _, problems = lifecycle.Locate(t.Context(), f, "billing", nil)
+	must(t, problems)
+	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, nil)
+	must(t, problems)
+	if diff := cmp.Diff([]string{"l/billing role:z"}, heldTexts(r)); diff != "" || records["l"].Name != "billing" || slices.Contains(m.ops, "list") {
+		t.Errorf("import %+v, operations %v, review (-want +got):\n%s", records, m.ops, diff)
 	}
 }
 

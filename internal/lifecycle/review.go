@@ -106,8 +106,8 @@ func ExplainAccount(ctx context.Context, f *fleet.Fleet, platform, account strin
 }
 
 // ExplainIdentity tells everything that the accounts of an identity hold which carry the mark of this stack, whatever they are
-// called. Platforms without such an account are left out, unless accountNames names an account there: that must exist and be
-// the identity's, and is then the only one there. On a platform that cannot list its accounts and has none of the identity's
+// called; of a platform without a bulk read, the one of the identity's own name is enough. Platforms without such an account are
+// left out, unless accountNames names an account there: that must exist and be the identity's, and is then the only one. On a platform that cannot list its accounts and has none of the identity's
 // name it is not known whether there is one: that is a problem. No platforms are all of them.
 func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accountNames map[string]string, platforms []string) (Review, Problems) {
 	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
@@ -124,14 +124,11 @@ func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accou
 	})
 }
 
-// accountsOf returns the accounts with a mark, as found by a read of all; where the platform cannot list them, the one that is
-// named like the identity.
+// accountsOf returns the accounts with a mark. Where a search would read every account singly, the one that is named like the
+// identity is enough.
 func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark) ([]nhi.Account, error) {
-	marked, err := conn.Marked(ctx, mark)
-	if err == nil || driver.CodeOf(err) != driver.Unsupported {
-		return marked, err
-	}
-	if conn.Platform().Spec().CheckName(mark.Identity) == nil {
+	spec := conn.Platform().Spec()
+	if !spec.Can(driver.CanSweep) && spec.CheckName(mark.Identity) == nil {
 		a, err := conn.Read(ctx, nhi.Ref{Name: mark.Identity})
 		if err == nil && a.Mark == mark {
 			return []nhi.Account{a}, nil
@@ -140,7 +137,11 @@ func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark) ([]nhi.Acc
 			return nil, err
 		}
 	}
-	return nil, unlisted(conn.Platform().Name(), mark.Identity)
+	marked, err := conn.Marked(ctx, mark)
+	if err != nil && driver.CodeOf(err) == driver.Unsupported {
+		return nil, unlisted(conn.Platform().Name(), mark.Identity)
+	}
+	return marked, err
 }
 
 // unlisted says that a platform shows no account that is named like the identity and carries its mark, and cannot be searched

@@ -86,7 +86,7 @@ func (d *entitlementsData) Schema(_ context.Context, _ datasource.SchemaRequest,
 				Optional: true, AttributeTypes: identityReferenceTypes(),
 				MarkdownDescription: "The identity: `nhi_identity.x`, or `{ name = \"billing-agent\", account_names = { sap = " +
 					"\"T_BILLING_AGENT\" } }`. Its accounts are those with the ownership mark of this stack and the identity, whatever they are " +
-					"called; an account that `account_names` names must be one of them, and is the only one looked at on its platform. A " +
+					"called (where there is no bulk read, as on `vault`, one that is named like the identity is enough); an account that `account_names` names must be one of them, and is the only one looked at on its platform. A " +
 					"platform that cannot list its accounts (`jira`, `oauth_client`) is an error where it has none that is named in " +
 					"`account_names` or like the identity: leave it out with `platforms`.",
 			},
