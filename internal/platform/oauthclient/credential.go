@@ -188,6 +188,7 @@ func (d *Driver) Verify(ctx context.Context, login string, text secret.Value) er
 		request.Form.Set("client_id", login)
 		request.Form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 		request.Form.Set("client_assertion", assertion.Reveal())
+		request.Secrets = []secret.Value{assertion}
 	} else {
 		request.Header = http.Header{"Authorization": {basic(login, text)}}
 	}

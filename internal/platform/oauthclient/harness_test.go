@@ -41,6 +41,7 @@ type harness struct {
 	registry   store
 	clientAuth string
 	next       atomic.Int64
+	seen       resttest.Seen
 }
 
 func newHarness(t *testing.T, clientAuth string) *harness {
@@ -258,7 +259,7 @@ func (h *harness) HostileNames() []string {
 func (h *harness) Settings() map[string]string { return nil }
 
 func (h *harness) Secrets() []secret.Value {
-	return []secret.Value{secret.New(h.server.InitialAccessToken)}
+	return append(h.seen.Secrets(), secret.New(h.server.InitialAccessToken))
 }
 
 func (h *harness) Many() int { return 0 }
@@ -281,8 +282,9 @@ func (h *harness) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver 
 		return nil
 	}
 	proxy := resttest.Proxy{
-		Backend: h.server.Issuer, MediaType: "application/json", Forbidden: `{"error":"insufficient_scope"}`,
-		Healthy: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/.well-known/") },
+		Backend: h.server.Issuer, MediaType: "application/json", Seen: &h.seen,
+		Forbidden: `{"error":"insufficient_scope","error_description":"Insufficient scope of the token {credentials}"}`,
+		Healthy:   func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/.well-known/") },
 	}
 	return h.open(t, proxy.URL(t, fault))
 }

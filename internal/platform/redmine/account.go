@@ -15,6 +15,7 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/internal/rest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
 // maxMail is how long an address is made here. Versions of Redmine keep 60 characters and more.
@@ -44,7 +45,9 @@ func (c *client) CreateAccount(ctx context.Context, spec driver.AccountSpec) (nh
 	var answer struct {
 		User user `json:"user"`
 	}
-	err = c.do(ctx, rest.Request{Method: http.MethodPost, Path: "/users.json", Body: userBody{change}}, &answer)
+	err = c.do(ctx, rest.Request{
+		Method: http.MethodPost, Path: "/users.json", Body: userBody{change}, Secrets: []secret.Value{secret.New(change.Password)},
+	}, &answer)
 	if isStatus(err, http.StatusUnprocessableEntity) {
 		// Is it because of the login? The text that says so is in the administrator's language.
 		if taken := c.checkTaken(ctx, spec.Name); driver.CodeOf(taken) == driver.AlreadyExists {
@@ -142,7 +145,9 @@ func (c *client) change(ctx context.Context, ref nhi.Ref, work func(u user, fiel
 }
 
 func (c *client) put(ctx context.Context, id int, change userChange) error {
-	return c.do(ctx, rest.Request{Method: http.MethodPut, Path: userPath(id), Body: userBody{change}}, nil)
+	return c.do(ctx, rest.Request{
+		Method: http.MethodPut, Path: userPath(id), Body: userBody{change}, Secrets: []secret.Value{secret.New(change.Password)},
+	}, nil)
 }
 
 func userPath(id int) string { return "/users/" + strconv.Itoa(id) + ".json" }

@@ -110,6 +110,7 @@ func (c *client) Classify(err error) driver.Verdict { return rest.Classify(err) 
 // do sends a request as the administrator and reads the answer into out, unless that is nil.
 func (c *client) do(ctx context.Context, request rest.Request, out any) error {
 	request.Header = http.Header{"X-Redmine-Api-Key": {c.config.APIKey.Reveal()}}
+	request.Secrets = append(request.Secrets, c.config.APIKey)
 	answer, err := c.rest.Do(ctx, request)
 	if err != nil || out == nil {
 		return err

@@ -236,6 +236,7 @@ func (d *Driver) Verify(ctx context.Context, login string, text secret.Value) er
 		Method: http.MethodPost, Form: url.Values{
 			"grant_type": {"client_credentials"}, "client_id": {login}, "client_secret": {text.Reveal()},
 		},
+		Secrets: []secret.Value{text},
 	}, &token)
 	if name := errorName(err); name == "invalid_client" || name == "unauthorized" {
 		return driver.Errorf(driver.Unauthenticated, "the service refuses the credential of client %s: %w", login, err)

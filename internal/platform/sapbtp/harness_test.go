@@ -33,6 +33,7 @@ type harness struct {
 	fake   *sapbtpfake.Fake
 	url    string
 	secret string
+	seen   resttest.Seen
 }
 
 func newHarness(t *testing.T, options sapbtpfake.Options) *harness {
@@ -111,7 +112,9 @@ func (h *harness) HostileNames() []string {
 
 func (h *harness) Settings() map[string]string { return map[string]string{"email": "conf@example.com"} }
 
-func (h *harness) Secrets() []secret.Value { return []secret.Value{secret.New(h.secret)} }
+func (h *harness) Secrets() []secret.Value {
+	return append(h.seen.Secrets(), secret.New(h.secret))
+}
 
 func (h *harness) Many() int { return 25 }
 
@@ -123,8 +126,9 @@ func (h *harness) WithFault(t *testing.T, fault drivertest.Fault) driver.Driver 
 		return open(t, h.config(h.url, "wrong-"+rand.Text()))
 	}
 	proxy := resttest.Proxy{
-		Backend: h.url, MediaType: "application/json", Forbidden: `{"error":"insufficient_scope"}`,
-		Healthy: func(r *http.Request) bool { return r.URL.Path == sapbtpfake.TokenPath },
+		Backend: h.url, MediaType: "application/json", Seen: &h.seen,
+		Forbidden: `{"error":"insufficient_scope","error_description":"Insufficient scope of the token {credentials}"}`,
+		Healthy:   func(r *http.Request) bool { return r.URL.Path == sapbtpfake.TokenPath },
 		Empty: func(r *http.Request) string {
 			switch {
 			case strings.HasSuffix(r.URL.Path, "/Users"):

@@ -200,7 +200,8 @@ func (h *harness) proxy(fault drivertest.Fault) http.HandlerFunc {
 				h.forward(w, r, false)
 				return
 			}
-			answer(w, http.StatusForbidden, mediaType, `{"schemas":["`+errorSchema+`"],"status":"403","detail":"no"}`)
+			answer(w, http.StatusForbidden, mediaType, `{"schemas":["`+errorSchema+`"],"status":"403",
+				"detail":"not with `+r.Header.Get("Authorization")+`"}`)
 		case drivertest.Cut:
 			h.forward(w, r, true)
 		}

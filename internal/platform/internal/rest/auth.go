@@ -149,7 +149,9 @@ func (t *tokens) explain(ctx context.Context, err error) error {
 	case status >= http.StatusInternalServerError:
 		code = driver.Unavailable
 	}
-	reason := strings.TrimSpace(short(refused.ErrorCode))
+	var redactor secret.Redactor
+	redactor.Add(t.secrets()...)
+	reason := strings.TrimSpace(short(redactor.Redact(refused.ErrorCode)))
 	if reason != "" {
 		reason = " (" + reason + ")"
 	}
@@ -169,5 +171,6 @@ func (t *tokens) secrets() []secret.Value {
 	if t.hidden.IsZero() {
 		return nil
 	}
-	return []secret.Value{t.hidden}
+	pair := url.QueryEscape(t.config.ClientID) + ":" + url.QueryEscape(t.hidden.Reveal())
+	return []secret.Value{t.hidden, secret.New(base64.StdEncoding.EncodeToString([]byte(pair)))}
 }

@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,6 +127,9 @@ type Request struct {
 	Form   url.Values
 	// Idempotent allows a repetition of a method that is not idempotent by itself (POST, PATCH).
 	Idempotent bool
+	// Secrets are the secret texts in the body, the form, or a header other than Authorization. An error does not repeat
+	// them, nor the credentials of the Authorization header, which need not be named.
+	Secrets []secret.Value
 }
 
 // Response is a complete answer with a status between 200 and 299.
@@ -173,7 +177,7 @@ func (c *Client) attempt(ctx context.Context, request Request) (*Response, error
 	body, err := c.readBody(answer)
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		// The status is the news here, even if the text that explains it is broken.
-		return nil, newStatusError(request, answer, body, token)
+		return nil, newStatusError(request, answer, body, token, slices.Concat(credentialsIn(httpRequest.Header), request.Secrets))
 	}
 	if err != nil {
 		return nil, err

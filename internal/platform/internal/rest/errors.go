@@ -28,7 +28,8 @@ type StatusError struct {
 	RetryAfter time.Duration
 	// Detail is the platform's own short explanation, "" if it gave none in a known form.
 	Detail string
-	// Body is the whole answer if it is JSON, for drivers that know its shape. It never becomes part of the message.
+	// Body is the whole answer if it is JSON, for drivers that know its shape. It never becomes part of the message. What
+	// its texts repeat of the request's credentials is masked, as in Detail.
 	Body []byte
 
 	throttled bool
@@ -86,14 +87,15 @@ func sameHostOnly(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-func newStatusError(request Request, answer *http.Response, body []byte, token string) *StatusError {
+func newStatusError(request Request, answer *http.Response, body []byte, token string, carried []secret.Value) *StatusError {
 	e := &StatusError{
 		Method: request.Method, Path: request.Path, Status: answer.StatusCode,
 		RetryAfter: retryAfter(answer.Header), throttled: throttled(answer.StatusCode, answer.Header), token: secret.New(token),
 	}
 	name, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if name == "application/json" || strings.HasSuffix(name, "+json") {
-		e.Body, e.Detail = body, detailOf(body)
+		e.Body = masked(body, carried)
+		e.Detail = detailOf(e.Body)
 	}
 	return e
 }

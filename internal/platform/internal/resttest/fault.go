@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver/drivertest"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
 // Proxy stands between a driver and a system under an address of its own.
@@ -23,10 +26,35 @@ type Proxy struct {
 	Healthy func(*http.Request) bool
 	// Empty is the answer that says "nothing here" to a request; nil is an empty JSON object.
 	Empty func(*http.Request) string
-	// Forbidden is the answer to a login without the right, in the system's own form.
+	// Forbidden is the answer to a login without the right, in the system's own form. {credentials} in it becomes what the
+	// request's Authorization header has behind the scheme, as servers do repeat it.
 	Forbidden string
+	// Seen, if set, collects what is put there.
+	Seen *Seen
 	// MediaType is the type of both.
 	MediaType string
+}
+
+// Seen are the credentials that a system was shown, for a harness that must not see them again. It is safe for concurrent use.
+type Seen struct {
+	mu  sync.Mutex
+	all []secret.Value
+}
+
+func (s *Seen) add(text string) {
+	if s == nil || text == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, secret.New(text))
+}
+
+// Secrets returns the credentials.
+func (s *Seen) Secrets() []secret.Value {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }
 
 // URL returns a base URL that has the fault. WrongCredentials is for the caller to make.
@@ -72,7 +100,9 @@ func (p Proxy) serve(w http.ResponseWriter, r *http.Request, fault drivertest.Fa
 		}
 		answer(w, http.StatusOK, p.MediaType, body)
 	case fault == drivertest.MissingRights && !healthy:
-		answer(w, http.StatusForbidden, p.MediaType, p.Forbidden)
+		_, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		p.Seen.add(credentials)
+		answer(w, http.StatusForbidden, p.MediaType, strings.ReplaceAll(p.Forbidden, "{credentials}", credentials))
 	default:
 		p.forward(w, r, address, fault == drivertest.Cut)
 	}
