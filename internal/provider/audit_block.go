@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -110,8 +111,9 @@ func auditBlock() schema.Block {
 			"required": schema.BoolAttribute{
 				Optional: true,
 				MarkdownDescription: "`true` makes each change wait until every sink that wants it has acknowledged that it is intended, and " +
-					"changes nothing if one does not. Default `false`: the change is made, and what could not be delivered goes out with " +
-					"the next run.",
+					"changes nothing if one does not. At least one sink has to take events with the outcome `intended`, which `security_events` " +
+					"does not; what no such sink takes is not held up, and a warning. Default `false`: the change is made, and what could not be " +
+					"delivered goes out with the next run.",
 			},
 			"schema_version": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf(texts(ocsf.Versions())...)},
@@ -157,14 +159,19 @@ func auditObject(ctx context.Context, config tfsdk.Config, diags *diag.Diagnosti
 	return block
 }
 
-// checkAudit refuses an audit block without sinks, and names and filters that cannot be.
+// checkAudit refuses an audit block without sinks, names and filters that cannot be, and evidence that is required of nothing.
 func checkAudit(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostics) {
 	sinks := auditSinks(ctx, config, diags)
-	if len(sinks) == 0 && known(auditObject(ctx, config, diags)) {
+	block := auditObject(ctx, config, diags)
+	allThere := known(block) && !slices.ContainsFunc(auditKinds(), func(k auditKind) bool { return unknownIn(block, k.name) })
+	if len(sinks) == 0 && allThere {
 		addErrorAt(diags, path.Root("audit"), "No audit sink", errors.New("the audit block has no sink, so no event would go anywhere: "+
 			"add one, for example file { path = \"audit.jsonl\" }, or remove the block"))
 	}
 	platforms, complete := configuredPlatforms(ctx, config, diags)
+	if required, _ := block.Attributes()["required"].(types.Bool); required.ValueBool() && len(sinks) > 0 && allThere {
+		checkRequired(ctx, sinks, platforms, diags)
+	}
 	seen := make(map[string]path.Path)
 	for _, s := range sinks {
 		checkSinkName(s, seen, platforms, diags)
@@ -176,6 +183,12 @@ func checkAudit(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostic
 			}
 		}
 	}
+}
+
+// unknownIn reports whether the list of blocks has some that are not known yet.
+func unknownIn(block types.Object, name string) bool {
+	list, _ := block.Attributes()[name].(types.List)
+	return list.IsUnknown() || slices.ContainsFunc(list.Elements(), attr.Value.IsUnknown)
 }
 
 // checkFilter refuses what sinks of this kind never send.
@@ -250,7 +263,8 @@ func nearest(name string, names []string) string {
 }
 
 // auditConfig decodes the audit block of a configuration that checkAudit has passed. A sink whose block holds an unknown
-// value refuses every event: Terraform changes nothing before all of the provider's configuration is known.
+// value refuses every event, and evidence may be required while that is not known: an apply begins when all of the provider's
+// configuration is known, but a plan may change something, too.
 func auditConfig(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostics) audit.Config {
 	var out audit.Config
 	block := auditObject(ctx, config, diags)
@@ -258,7 +272,7 @@ func auditConfig(ctx context.Context, config tfsdk.Config, diags *diag.Diagnosti
 		return out
 	}
 	required, _ := block.Attributes()["required"].(types.Bool)
-	out.Required = required.ValueBool()
+	out.Required = required.ValueBool() || required.IsUnknown()
 	text, _ := block.Attributes()["schema_version"].(types.String)
 	version, err := ocsf.ParseVersion(text.ValueString())
 	addErrorAt(diags, path.Root("audit").AtName("schema_version"), "Invalid schema version", err)

@@ -121,7 +121,32 @@ func TestAuditBlockChecked(t *testing.T) {
 			object{"file": items{file(object{"platforms": items{"a", "audit-takn"}})}},
 			`audit.file[0].platforms: Unknown platform: no platform is named "audit-takn", so the filter would never choose an event of it; did you mean "audit-taken"?`,
 		},
-		"not known yet": {object{"file": items{file(object{"name": unknown{}, "platforms": unknown{}})}}, ""},
+		"required":                {object{"required": true, "file": items{file(object{})}}, ""},
+		"required of one of two":  {object{"required": true, "security_events": items{object{}}, "file": items{file(object{})}}, ""},
+		"required of no activity": {object{"required": true, "security_events": items{object{}}}, "audit.required: Nothing to wait for"},
+		"required of no outcome": {
+			object{"required": true, "file": items{file(object{"outcomes": items{"succeeded", "failed"}})}}, "audit.required: Nothing to wait for",
+		},
+		"required of some": {
+			object{"required": true, "file": items{
+				file(object{"activities": items{"grant", "revoke"}, "platforms": items{"a"}}), file(object{"name": "later", "outcomes": items{"failed"}}),
+				file(object{"name": "all", "platforms": items{"audit-taken"}, "outcomes": items{"intended"}}),
+			}},
+			"audit.required: Changes that do not wait for evidence: No sink takes the event before these changes, so they are made whether " +
+				"or not a sink is reachable: create_account, update_account, delete_account, suspend_account, resume_account, end_sessions, " +
+				`issue_credential, revoke_credential, store_secret, remove_secret, mint_token, revoke_token on "a".`,
+		},
+		"required of one platform": {
+			object{"required": true, "file": items{file(object{"platforms": items{"a"}})}}, `reachable: any change on "audit-taken". Widen`,
+		},
+		"not required of any": {object{"required": false, "security_events": items{object{}}}, ""},
+		"perhaps required":    {object{"required": unknown{}, "security_events": items{object{}}}, ""},
+		"required of what is not known yet": {
+			object{"required": true, "file": items{file(object{"activities": unknown{}, "platforms": items{unknown{}}, "outcomes": items{"failed", unknown{}}})}}, "",
+		},
+		"required of sinks to come": {object{"required": true, "file": unknown{}, "security_events": items{object{}}}, ""},
+		"sinks to come":             {object{"file": unknown{}}, ""},
+		"not known yet":             {object{"file": items{file(object{"name": unknown{}, "platforms": unknown{}})}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var diags diag.Diagnostics
@@ -167,6 +192,10 @@ func TestAuditConfig(t *testing.T) {
 		if (err == nil) != ok {
 			t.Errorf("deliver to %s: %v", got.Sinks[i].Name, err)
 		}
+	}
+	perhaps := auditConfig(t.Context(), auditedConfig(t, object{"required": unknown{}, "file": items{object{"path": path}}}), &diags)
+	if !perhaps.Required || diags.HasError() {
+		t.Errorf("with required not known: %+v, %v", perhaps, diags)
 	}
 	if none := auditConfig(t.Context(), auditedConfig(t, nil), &diags); none.Required || len(none.Sinks) != 0 || diags.HasError() {
 		t.Errorf("without a block: %+v, %v", none, diags)
