@@ -59,6 +59,9 @@ type Target struct {
 	// Realm names the space in which account names are unique, if it is wider than the target: two databases of one
 	// cluster share their roles. Empty: the target itself.
 	Realm string
+	// Store tells apart the secret stores of one system, if it has several and the configuration reaches one of them (AWS: the
+	// region). Empty: the system is one store, or none.
+	Store string
 	// Version is what the system says of itself, for people.
 	Version string
 	// Blind lists what the configured admin account may not see or do, one sentence each, for people. Empty: nothing is
@@ -67,6 +70,14 @@ type Target struct {
 	// Lacking lists what the configured admin account may not do and every change needs, one sentence each, as far as
 	// that can be found out without changing anything. A plan that changes something here fails with it.
 	Lacking []string
+}
+
+// StoreID is the stable identifier of the secret store that the configuration reaches.
+func (t Target) StoreID() string {
+	if t.Store == "" {
+		return t.ID
+	}
+	return t.ID + "/" + t.Store
 }
 
 // AccountSpec is what CreateAccount makes.

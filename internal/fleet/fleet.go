@@ -87,6 +87,16 @@ func (f *Fleet) Connect(ctx context.Context, name, recorded string) (*Conn, erro
 	return conn, nil
 }
 
+// ConnectStore is Connect, and checks that what answers is the secret store that store, a Target.StoreID from state, names.
+// With "" any store of the system will do.
+func (f *Fleet) ConnectStore(ctx context.Context, name, recorded, store string) (*Conn, error) {
+	conn, err := f.Connect(ctx, name, recorded)
+	if err == nil && store != "" && store != conn.target.StoreID() && !conn.platform.WasTarget(store) {
+		return nil, &WrongTargetError{Platform: name, Recorded: store, Answering: conn.target.StoreID()}
+	}
+	return conn, err
+}
+
 // Stack is the name in the ownership marks.
 func (f *Fleet) Stack() string { return f.stack }
 

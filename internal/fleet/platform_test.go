@@ -34,6 +34,24 @@ func TestTargetIsPinned(t *testing.T) {
 	}
 }
 
+// TestStoreIsPinned: secrets are pinned to one of the system's stores.
+func TestStoreIsPinned(t *testing.T) {
+	d := bare{newScript()}
+	d.target = driver.Target{ID: "t-1", Store: "eu"}
+	p, _ := newTestPlatform(d, func(c *Config) { c.PreviousTargets = []string{"t-1/old"} })
+	f := &Fleet{platforms: map[string]*Platform{"crm": p}}
+	for store, right := range map[string]bool{"": true, "t-1/eu": true, "t-1/old": true, "t-1/us": false, "t-1": false} {
+		conn, err := f.ConnectStore(t.Context(), "crm", "t-1", store)
+		var wrong *WrongTargetError
+		if right != (err == nil && conn != nil) || err != nil && (!errors.As(err, &wrong) || *wrong != WrongTargetError{"crm", store, "t-1/eu"}) {
+			t.Errorf("recorded %q: %v", store, err)
+		}
+	}
+	if _, err := f.ConnectStore(t.Context(), "crm", "t-2", "t-1/eu"); err == nil {
+		t.Error("another system is taken for the right one")
+	}
+}
+
 func TestProbeIsTriedAgain(t *testing.T) {
 	d := bare{newScript()}
 	opened := 0

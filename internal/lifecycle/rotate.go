@@ -48,7 +48,7 @@ type RotationRecord struct {
 	Credentials rotation.Record
 	// Delivered lists the places that hold the credential, or may.
 	Delivered []Place
-	// Targets are the ids of the systems, by platform.
+	// Targets are the ids of the systems, by platform, and by storeKey those of stores that are one of several on their system.
 	Targets map[string]string
 	// AccountID is the platform's id of the account, "" if it was not read.
 	AccountID string
@@ -114,7 +114,7 @@ func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rot
 }
 
 func (w *rotationWork) lookAt(ctx context.Context, d Delivery) (storeNow, error) {
-	conn, err := connect(ctx, w.fleet, d.Platform, w.record.Targets[d.Platform])
+	conn, err := w.record.store(ctx, w.fleet, d.Platform)
 	if err != nil {
 		return storeNow{}, err
 	}
@@ -299,11 +299,43 @@ func (r Rotation) delivered(record RotationRecord) bool {
 	return !slices.ContainsFunc(declared, outside(record.Delivered)) && !slices.ContainsFunc(record.Delivered, outside(declared))
 }
 
-// targets are the systems that answered.
+// targets are the systems and stores that answered.
 func (w *rotationWork) targets() map[string]string {
 	targets := map[string]string{w.Platform: w.conn.Target().ID}
 	for _, s := range w.stores {
-		targets[s.Platform] = s.conn.Target().ID
+		noteStore(targets, s.conn)
 	}
 	return targets
+}
+
+// RotationTargets are the systems and stores that answer, as a RotationRecord notes them.
+func RotationTargets(ctx context.Context, f *fleet.Fleet, platform string, stores []string) (map[string]string, error) {
+	conn, err := connect(ctx, f, platform, "")
+	if err != nil {
+		return nil, err
+	}
+	targets := map[string]string{platform: conn.Target().ID}
+	for _, store := range stores {
+		if conn, err = connect(ctx, f, store, ""); err != nil {
+			return nil, err
+		}
+		noteStore(targets, conn)
+	}
+	return targets, nil
+}
+
+func noteStore(targets map[string]string, conn *fleet.Conn) {
+	platform, target := conn.Platform().Name(), conn.Target()
+	targets[platform] = target.ID
+	if target.Store != "" {
+		targets[storeKey(platform)] = target.StoreID()
+	}
+}
+
+// storeKey is no platform's name.
+func storeKey(platform string) string { return platform + "/store" }
+
+// store connects to a platform that holds, or shall hold, what was delivered.
+func (r RotationRecord) store(ctx context.Context, f *fleet.Fleet, platform string) (*fleet.Conn, error) {
+	return f.ConnectStore(ctx, platform, r.Targets[platform], r.Targets[storeKey(platform)])
 }

@@ -110,7 +110,7 @@ func removePlaces(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotati
 		if f.Retired(place.Platform) {
 			continue
 		}
-		if err := removePlace(ctx, f, place, record.Targets[place.Platform], r.owned(f)); err != nil {
+		if err := removePlace(ctx, f, place, record, r.owned(f)); err != nil {
 			left = append(left, place)
 			problems = append(problems, Problem{place.Platform, fmt.Errorf("remove what was delivered to %s: %w", place, err)})
 		}
@@ -118,8 +118,8 @@ func removePlaces(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotati
 	return left, problems
 }
 
-func removePlace(ctx context.Context, f *fleet.Fleet, place Place, target string, owner note) error {
-	conn, err := connect(ctx, f, place.Platform, target)
+func removePlace(ctx context.Context, f *fleet.Fleet, place Place, record RotationRecord, owner note) error {
+	conn, err := record.store(ctx, f, place.Platform)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,14 @@ type troubled struct {
 	puts   int
 	// used is what it says of the last use of an account's newest credential.
 	used time.Time
+	// store is which of the sandbox's stores is reached, as if it had several.
+	store string
+}
+
+func (d *troubled) Probe(ctx context.Context) (driver.Target, error) {
+	target, err := d.credentialDriver.Probe(ctx)
+	target.Store = d.store
+	return target, err
 }
 
 func (d *troubled) ReadAccount(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {

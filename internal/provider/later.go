@@ -41,13 +41,13 @@ func (s platformStore) connect(ctx context.Context) (*fleet.Conn, error) {
 	return conn, err
 }
 
-// ID is the id of the system that the platform's name reaches.
+// ID is the id of the store that the platform's name reaches.
 func (s platformStore) ID(ctx context.Context) (string, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	return conn.Target().ID, nil
+	return conn.Target().StoreID(), nil
 }
 
 func (s platformStore) PutSecret(ctx context.Context, path string, stored driver.StoredSecret) (int64, error) {

@@ -272,7 +272,8 @@ func (p *rotationPlan) unseen() map[string]attr.Value {
 	if !p.updates(values) {
 		return nil
 	}
-	for platform, target := range mapOfStrings(p.state.Targets) {
+	for key, target := range mapOfStrings(p.state.Targets) {
+		platform, _, _ := strings.Cut(key, "/")
 		if configured, err := p.data.fleet.Platform(platform); err == nil && configured.WasTarget(target) {
 			values["targets"] = types.MapUnknown(types.StringType) // the apply records the one that answers
 		}
@@ -326,16 +327,12 @@ func (p *rotationPlan) replaced() bool {
 
 // targets are the systems that answer.
 func (p *rotationPlan) targets(ctx context.Context) types.Map {
-	targets := make(map[string]string)
-	platforms := []string{p.plan.Platform.ValueString()}
+	var stores []string
 	for _, b := range p.plan.deliverBlocks() {
-		platforms = append(platforms, b.platform.ValueString())
+		stores = append(stores, b.platform.ValueString())
 	}
-	for _, platform := range platforms {
-		id, _, err := lifecycle.Target(ctx, p.data.fleet, platform)
-		addErrorAt(p.diags, path.Root("platform"), "Unable to plan the rotation", err)
-		targets[platform] = id
-	}
+	targets, err := lifecycle.RotationTargets(ctx, p.data.fleet, p.plan.Platform.ValueString(), stores)
+	addErrorAt(p.diags, path.Root("platform"), "Unable to plan the rotation", err)
 	return stringMap(targets)
 }
 

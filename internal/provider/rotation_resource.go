@@ -166,7 +166,8 @@ func rotationComputed() map[string]schema.Attribute {
 		},
 		"targets": schema.MapAttribute{
 			Computed: true, ElementType: types.StringType,
-			MarkdownDescription: "Stable ids of the systems that are involved, by platform.",
+			MarkdownDescription: "Stable ids of the systems that are involved, by platform; under `<platform>/store`, that of its secret store, where the " +
+				"system has several (AWS: one in each region).",
 		},
 		"pending": schema.ListAttribute{
 			Computed: true, ElementType: types.StringType,

@@ -185,7 +185,7 @@ func (d *awsDriver) Close() error {
 	return nil
 }
 
-// Probe tells the AWS account. An account id says nothing about a server that is not AWS: then its address counts, too.
+// Probe tells the AWS account, and the region of its Secrets Manager. An account id says nothing about a server that is not AWS: then its address counts, too.
 func (d *awsDriver) Probe(ctx context.Context) (driver.Target, error) {
 	who, err := d.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
@@ -196,7 +196,7 @@ func (d *awsDriver) Probe(ctx context.Context) (driver.Target, error) {
 	if account == "" || len(parts) != 3 || parts[0] != "arn" {
 		return driver.Target{}, driver.Errorf(driver.Unknown, "what answers is not AWS: it does not say whose login this is")
 	}
-	target := driver.Target{ID: "aws:" + parts[1] + ":" + account, Version: "AWS " + parts[1]}
+	target := driver.Target{ID: "aws:" + parts[1] + ":" + account, Store: d.secrets.Options().Region, Version: "AWS " + parts[1]}
 	if u, err := url.Parse(d.endpoint); err == nil && u.Host != "" && !isAWS(u.Hostname()) {
 		target.ID += "@" + u.Host
 		target.Version = "an AWS-compatible server"

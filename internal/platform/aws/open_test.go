@@ -45,6 +45,12 @@ func TestProbe(t *testing.T) {
 		t.Errorf("id %q, want %q", target.ID, want)
 	}
 	cfg := a.config()
+	cfg.Region = "eu-central-1"
+	other, err := open(t, cfg).Probe(t.Context())
+	must(t, err)
+	if other.ID != target.ID || target.StoreID() != target.ID+"/us-east-1" || other.StoreID() != target.ID+"/eu-central-1" {
+		t.Errorf("targets of two regions: %+v, %+v", target, other)
+	}
 	id, text := a.AddAdmin(func(action string) bool { return action == "sts:GetCallerIdentity" })
 	cfg.AccessKeyID, cfg.SecretAccessKey = id, secret.New(text)
 	target, err = open(t, cfg).Probe(t.Context())

@@ -13,7 +13,7 @@ import (
 // Registry is a secret store that says which one it is. All its errors are *driver.Error.
 type Registry interface {
 	driver.SecretStore
-	// ID is the store's own stable id (driver.Target.ID).
+	// ID is the store's own stable id (driver.Target.StoreID).
 	ID(ctx context.Context) (string, error)
 }
 
