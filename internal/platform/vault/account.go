@@ -12,7 +12,12 @@ import (
 )
 
 // undoTimeout bounds how long a creation that failed takes back what it made, also if the caller's time is up.
-const undoTimeout = 5 * time.Second
+const (
+	undoTimeout = 5 * time.Second
+	// undoRepeats is how often that is repeated where Vault limits the rate of requests, and undoPause the shortest time between.
+	undoRepeats = 3
+	undoPause   = 250 * time.Millisecond
+)
 
 // ReadAccount returns the account whole. An account without its AppRole (half made, or the role was deleted by hand)
 // cannot log in: it is suspended, and Resume makes the role.
@@ -142,11 +147,33 @@ func (d *vaultDriver) tie(ctx context.Context, entityID, roleID string) error {
 func (d *vaultDriver) undo(ctx context.Context, ref nhi.Ref) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	id, err := d.roleID(ctx, ref.Name)
-	if err == nil && id == ref.ID {
-		err = d.conn.remove(ctx, d.rolePath(ref.Name))
+	return insist(ctx, func() error {
+		id, err := d.roleID(ctx, ref.Name)
+		if err == nil && id == ref.ID {
+			err = d.conn.remove(ctx, d.rolePath(ref.Name))
+		}
+		return errors.Join(err, d.conn.remove(ctx, "identity/entity/id/"+ref.ID))
+	})
+}
+
+// insist repeats what takes something back while Vault limits the rate of requests: what has made one of them fail is still there
+// for the next. Where it succeeds, the whole can be tried again.
+func insist(ctx context.Context, do func() error) error {
+	for i := 0; ; i++ {
+		err := do()
+		if err == nil || i == undoRepeats {
+			return err
+		}
+		verdict := classify(err)
+		if verdict.Code != driver.RateLimited {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(max(verdict.RetryAfter, undoPause)):
+		}
 	}
-	return errors.Join(err, d.conn.remove(ctx, "identity/entity/id/"+ref.ID))
 }
 
 // undoClaim removes the entity that a claim without an answer may have made.

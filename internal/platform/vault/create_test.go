@@ -238,3 +238,29 @@ func TestRateLimits(t *testing.T) {
 		return s.open(t, cfg)
 	})
 }
+
+// TestTwoRequestsOverTheLimit refuses two requests in a row: the second may be the one that takes back what was made before the first.
+func TestTwoRequestsOverTheLimit(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	whole := s.open(t, s.config())
+	for n, reached := int64(1), true; reached; n++ {
+		var seen atomic.Int64
+		cfg := s.config()
+		cfg.Address = s.proxy(t, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if i := seen.Add(1); i == n || i == n+1 {
+					http.Error(w, "slow down", http.StatusTooManyRequests)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+		d, name := s.open(t, cfg), random("twice")
+		_, err := d.CreateAccount(t.Context(), driver.AccountSpec{Name: name, Mark: mark})
+		if reached = seen.Load() >= n; reached && d.Classify(err).Code != driver.RateLimited {
+			t.Errorf("requests %d and %d are refused: %v", n, n+1, err)
+		}
+		must(t, whole.DeleteAccount(t.Context(), nhi.Ref{Name: name}))
+	}
+}

@@ -63,7 +63,9 @@ func (d *vaultDriver) MintToken(ctx context.Context, ref nhi.Ref) (driver.Token,
 func (d *vaultDriver) undoSecretID(ctx context.Context, name, accessor string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	return gone(d.conn.write(ctx, d.rolePath(name)+"/secret-id-accessor/destroy", secretIDAccessor{accessor}))
+	return insist(ctx, func() error {
+		return gone(d.conn.write(ctx, d.rolePath(name)+"/secret-id-accessor/destroy", secretIDAccessor{accessor}))
+	})
 }
 
 // RevokeToken revokes with the admin's rights: a token may not have the right to revoke itself, and has none at all once
