@@ -89,6 +89,9 @@ type lookup struct {
 	marked bool
 	// renamed accepts an account with our mark under another name than the declared one: to take something away from it.
 	renamed bool
+	// declared says that the name is the configuration's, which may be a new one: an account under another name is then the one
+	// before it, and not one that was renamed.
+	declared bool
 }
 
 // account reads the account that the grant is about.
@@ -137,6 +140,8 @@ func (g Grant) find(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, l look
 		return account, false, err
 	case idErr != nil:
 		return nhi.Account{}, false, idErr
+	case l.declared && meant.Name != ref.Name:
+		return account, false, err
 	case !gone && account.Mark == mark && meant.Mark != mark:
 		return account, false, nil // ours was made again; in a system that was migrated, its old id may be anybody's
 	default:
@@ -151,7 +156,7 @@ func (g Grant) CheckStranger(ctx context.Context, f *fleet.Fleet, platform, targ
 	if err != nil {
 		return nil //nolint:nilerr // The apply asks again, and fails before it changes anything.
 	}
-	_, err = g.account(ctx, f, conn, lookup{marked: true})
+	_, err = g.account(ctx, f, conn, lookup{marked: true, declared: true})
 	if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
 		return err
 	}
@@ -232,7 +237,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 			return err
 		}
 		defer v.end()
-		account, err := g.account(ctx, f, conn, lookup{now: true, marked: true})
+		account, err := g.account(ctx, f, conn, lookup{now: true, marked: true, declared: true})
 		if err != nil {
 			v.withdraw()
 			return err
@@ -358,7 +363,9 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	}
 	defer v.end()
 	ends := g.Expired || len(g.Declared[platform]) == 0
-	account, err := g.account(ctx, f, conn, lookup{now: true, marked: !recorded || g.AccountIDs[platform] != "", renamed: ends})
+	account, err := g.account(ctx, f, conn, lookup{
+		now: true, marked: !recorded || g.AccountIDs[platform] != "", renamed: ends, declared: !ends,
+	})
 	if err != nil {
 		v.withdraw()
 		if ends && g.gone(platform, err) {
