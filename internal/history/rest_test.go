@@ -97,7 +97,10 @@ func (h *history) mentions(address string) []string {
 	for _, place := range o.objects("delivered") {
 		out = append(out, place.text("platform"))
 	}
-	return append(out, o.text("platform"))
+	if platform := o.text("platform"); platform != "" { // that of a rotation
+		out = append(out, platform)
+	}
+	return out
 }
 
 // decide does what a person has to decide.
