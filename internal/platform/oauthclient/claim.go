@@ -94,21 +94,25 @@ func (c *claim) end(ctx context.Context, err error) error {
 // release writes the entry as it is now: the token in it may be a new one.
 func (c *claim) release(ctx context.Context) error {
 	defer c.unlock()
-	claimed, unsure := c.changing, false
-	c.changing = time.Time{}
-	return c.driver.persist(ctx, &c.entry, func(failure error, now *entry) (bool, error) {
+	return c.driver.release(ctx, &c.entry, c.driver.config.SaveTimeout)
+}
+
+func (d *Driver) release(ctx context.Context, e *entry, timeout time.Duration) error {
+	claimed, unsure := e.changing, false
+	e.changing = time.Time{}
+	return d.persist(ctx, e, timeout, func(failure error, now *entry) (bool, error) {
 		unsure = unsure || driver.CodeOf(failure) != driver.Conflict
 		switch {
 		case now == nil:
 			return true, failure
-		case unsure && now.same(c.entry):
+		case unsure && now.same(*e):
 			return true, nil // Only the answer was lost.
 		case !now.changing.Equal(claimed): // The claim has run out: the entry is another run's, but for a token that it lacks.
-			return true, errors.Join(c.driver.keepToken(ctx, c.entry), failure)
-		case !now.sameAccess(c.stored): // A read of another run has saved its token.
-			c.access = now.access
+			return true, errors.Join(d.keepToken(ctx, *e), failure)
+		case !now.sameAccess(e.stored): // A read of another run has saved its token.
+			e.access = now.access
 		}
-		c.stored, c.version = now.stored, now.version
+		e.stored, e.version = now.stored, now.version
 		return false, nil
 	})
 }
@@ -128,10 +132,8 @@ func (d *Driver) claimEntry(ctx context.Context, ref nhi.Ref) (entry, error) {
 		if now := time.Now(); now.After(e.changing) {
 			e.changing = now.Add(claimTime)
 			err = d.save(ctx, &e)
-			if err != nil && driver.CodeOf(err) == driver.Unavailable {
-				if now, lookupErr := d.lookup(ctx, ref); lookupErr == nil && now.changing.Equal(e.changing) {
-					return now, nil // Only the answer was lost.
-				}
+			if driver.CodeOf(err) == driver.Unavailable {
+				return d.unanswered(ctx, e, err)
 			}
 			if driver.CodeOf(err) != driver.Conflict {
 				return e, err
@@ -147,13 +149,24 @@ func (d *Driver) claimEntry(ctx context.Context, ref nhi.Ref) (entry, error) {
 	}
 }
 
+// unanswered goes on with a claim that the registry has, although writing it failed. One that it does not show, or that is of
+// no use any more because ctx has ended, may still arrive: it is released, or else nobody could change the client for claimTime.
+func (d *Driver) unanswered(ctx context.Context, e entry, failure error) (entry, error) {
+	if now, err := d.lookup(ctx, e.ref()); err == nil && now.changing.Equal(e.changing) {
+		return now, nil
+	}
+	// That this fails as well is no news: the registry has no answer.
+	_ = d.release(ctx, &e, min(saveWait, d.config.SaveTimeout))
+	return entry{}, failure
+}
+
 // keepToken saves a token that came with an answer. It replaces the one that the server was asked with, and no other: if the
 // registry has another one meanwhile, that is newer.
 func (d *Driver) keepToken(ctx context.Context, e entry) error {
 	if e.sameAccess(e.stored) {
 		return nil
 	}
-	return d.persist(ctx, &e, func(_ error, now *entry) (bool, error) {
+	return d.persist(ctx, &e, d.config.SaveTimeout, func(_ error, now *entry) (bool, error) {
 		if now == nil || !now.sameAccess(e.stored) {
 			return true, nil
 		}
@@ -164,10 +177,10 @@ func (d *Driver) keepToken(ctx context.Context, e entry) error {
 }
 
 // persist saves e, also after ctx has ended: the token in it may be the only one that is valid. Whatever the registry answers,
-// it is asked again until Config.SaveTimeout is over. After each failure, look is told what is there now, nil if nothing is: it
-// brings e up to that, or is done and says what that comes to.
-func (d *Driver) persist(ctx context.Context, e *entry, look func(failure error, now *entry) (done bool, err error)) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.config.SaveTimeout)
+// it is asked again until timeout is over. After each failure, look is told what is there now, nil if nothing is: it brings e up to
+// that, or is done and says what that comes to.
+func (d *Driver) persist(ctx context.Context, e *entry, timeout time.Duration, look func(failure error, now *entry) (done bool, err error)) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	for wait := claimPoll; ; wait = min(2*wait, longestPause) {
 		failure := d.save(ctx, e)

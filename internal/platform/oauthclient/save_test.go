@@ -148,3 +148,50 @@ func TestRateLimitedRegistry(t *testing.T) {
 		}
 	})
 }
+
+// cutOff is a registry whose first write is cut off by the end of the run's context. It arrives all the same: at once, or only
+// shortly before the next one.
+type cutOff struct {
+	*memory
+	cut     context.CancelFunc
+	late    bool
+	arrives func()
+	cuts    int
+}
+
+func (c *cutOff) GetSecret(ctx context.Context, path string) (driver.StoredSecret, error) {
+	if ctx.Err() != nil {
+		return driver.StoredSecret{}, driver.Errorf(driver.Unavailable, "cut off: %w", ctx.Err())
+	}
+	return c.memory.GetSecret(ctx, path)
+}
+
+func (c *cutOff) PutSecret(ctx context.Context, path string, s driver.StoredSecret) (int64, error) {
+	if c.cuts++; c.cuts > 1 {
+		c.arrives()
+		c.arrives = func() {}
+		return c.memory.PutSecret(ctx, path, s)
+	}
+	c.cut()
+	c.arrives = func() { _, _ = c.memory.PutSecret(context.WithoutCancel(ctx), path, s) }
+	if !c.late {
+		c.arrives()
+		c.arrives = func() {}
+	}
+	return 0, driver.Errorf(driver.Unavailable, "cut off: %w", ctx.Err())
+}
+
+// TestClaimCutOff: a run that ends while it claims a client leaves no claim, which would hold up the next run for a minute.
+func TestClaimCutOff(t *testing.T) {
+	t.Parallel()
+	for _, late := range []bool{false, true} {
+		w := newTokenWorld(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := w.open(&cutOff{memory: w.registry, cut: cancel, late: late}).UpdateAccount(ctx, w.ref, driver.AccountChange{Mark: &nhi.Mark{}})
+		w.wantCode("update", err, driver.Unavailable, "cut off")
+		if _, held := w.registry.stored[registryPath+"/own"].Fields["changing_until"]; held {
+			t.Errorf("late %v: the client is still claimed", late)
+		}
+		w.must("delete", w.d.DeleteAccount(t.Context(), w.ref))
+	}
+}
