@@ -66,103 +66,6 @@ func (g Grant) enter(ctx context.Context, platform string) (*visit, error) {
 	return g.Shared.enter(ctx, platform, g.AccountName(platform), declared)
 }
 
-// strangerError says that the account of that name is nobody's. Where the id of the account is known that the grant was
-// about, that one is gone: another one has taken its name.
-type strangerError struct{ account, platform, identity string }
-
-func (e *strangerError) Error() string {
-	return fmt.Sprintf("account %q on platform %q is managed by nobody: declare it in the account block of an nhi_identity named %q (with "+
-		"adopt = true, since it exists) before granting anything to it", e.account, e.platform, e.identity)
-}
-
-// gone reports whether an error of Grant.account says that the account that the grant was about does not exist.
-func (g Grant) gone(platform string, err error) bool {
-	var stranger *strangerError
-	return driver.CodeOf(err) == driver.NotFound || g.AccountIDs[platform] != "" && errors.As(err, &stranger)
-}
-
-// lookup says how Grant.account reads.
-type lookup struct {
-	// now asks the platform even if the account was read before.
-	now bool
-	// marked refuses an account that nobody marked.
-	marked bool
-	// renamed accepts an account with our mark under another name than the declared one: to take something away from it.
-	renamed bool
-	// declared says that the name is the configuration's, which may be a new one: an account under another name is then the one
-	// before it, and not one that was renamed.
-	declared bool
-}
-
-// account reads the account that the grant is about.
-func (g Grant) account(ctx context.Context, f *fleet.Fleet, conn *fleet.Conn, l lookup) (nhi.Account, error) {
-	platform, mark := conn.Platform().Name(), g.mark(f)
-	name, id := g.AccountName(platform), g.AccountIDs[platform]
-	account, byID, err := g.find(ctx, conn, mark, l)
-	if err != nil && driver.CodeOf(err) == driver.NotFound {
-		return nhi.Account{}, driver.Errorf(driver.NotFound, "%w; declare an account block for platform %q in the nhi_identity named %q",
-			err, platform, g.Identity)
-	}
-	if err != nil {
-		return nhi.Account{}, err
-	}
-	switch owner := reconcile.Owner(account, mark, id); {
-	case owner != reconcile.Ours && owner != reconcile.Unmarked:
-		return nhi.Account{}, &reconcile.OwnershipError{Platform: platform, Account: account, Ownership: owner}
-	case owner == reconcile.Unmarked && l.marked:
-		return nhi.Account{}, &strangerError{account: account.Name, platform: platform, identity: g.Identity}
-	case byID && account.Name != name && !(l.renamed && account.Mark == mark):
-		return nhi.Account{}, renamedError(platform, name, account)
-	default:
-		return account, nil
-	}
-}
-
-// find reads by name, and by the id where that is known and the name does not lead to an account of ours: one that was renamed,
-// or moved to where names are not looked up, still holds what it was given. It is gone only if the platform says so of the id.
-// Where another one of ours has the name, that is the one to give to: an account block was given another name, and the account
-// before it goes with the identity's change. What is taken away was given to the one with the id.
-func (g Grant) find(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, l lookup) (account nhi.Account, byID bool, err error) {
-	platform, read := conn.Platform().Name(), conn.Read
-	if l.now {
-		read = conn.ReadNow
-	}
-	ref := nhi.Ref{Name: g.AccountName(platform)}
-	account, err = read(ctx, ref)
-	gone := err != nil && driver.CodeOf(err) == driver.NotFound
-	ref.ID = g.AccountIDs[platform]
-	if ref.ID == "" || err != nil && !gone || err == nil && (account.ID == ref.ID || account.Mark == mark && !l.renamed) {
-		return account, false, err
-	}
-	meant, idErr := read(ctx, ref)
-	switch {
-	case idErr != nil && driver.CodeOf(idErr) == driver.NotFound:
-		return account, false, err
-	case idErr != nil:
-		return nhi.Account{}, false, idErr
-	case l.declared && meant.Name != ref.Name:
-		return account, false, err
-	case !gone && account.Mark == mark && meant.Mark != mark:
-		return account, false, nil // ours was made again; in a system that was migrated, its old id may be anybody's
-	default:
-		return meant, true, nil
-	}
-}
-
-// CheckStranger returns an error if the account that the grant was about is gone and another one, which nobody marked, has its
-// name: nothing can be granted to that. It reads as a refresh does, and takes any other answer, an error too, for no stranger.
-func (g Grant) CheckStranger(ctx context.Context, f *fleet.Fleet, platform, target string) error {
-	conn, err := connect(ctx, f, platform, target)
-	if err != nil {
-		return nil //nolint:nilerr // The apply asks again, and fails before it changes anything.
-	}
-	_, err = g.account(ctx, f, conn, lookup{marked: true, declared: true})
-	if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
-		return err
-	}
-	return nil
-}
-
 // GrantObservation is what the platforms say of a grant.
 type GrantObservation struct {
 	// Visible is what the grant answers for and the account holds. For an expired grant it is what was recorded.
@@ -187,7 +90,11 @@ func ObserveGrant(ctx context.Context, f *fleet.Fleet, g Grant, recorded Entitle
 			return err
 		}
 		answered.set(platform, conn.Target().ID)
-		account, err := g.account(ctx, f, conn, lookup{marked: g.AccountIDs[platform] != "", renamed: g.Expired})
+		l := lookup{purpose: toObserve, recorded: true}
+		if g.Expired {
+			l.purpose = toTake
+		}
+		account, err := g.account(ctx, f, conn, l)
 		switch {
 		case err == nil:
 			ids.set(platform, account.ID)
@@ -237,7 +144,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 			return err
 		}
 		defer v.end()
-		account, err := g.account(ctx, f, conn, lookup{now: true, marked: true, declared: true})
+		account, err := g.account(ctx, f, conn, lookup{purpose: toGive, now: true})
 		if err != nil {
 			v.withdraw()
 			return err
@@ -363,9 +270,11 @@ func (g Grant) update(ctx context.Context, f *fleet.Fleet, platform string, befo
 	}
 	defer v.end()
 	ends := g.Expired || len(g.Declared[platform]) == 0
-	account, err := g.account(ctx, f, conn, lookup{
-		now: true, marked: !recorded || g.AccountIDs[platform] != "", renamed: ends, declared: !ends,
-	})
+	l := lookup{purpose: toGive, now: true, recorded: recorded}
+	if ends {
+		l.purpose = toTake
+	}
+	account, err := g.account(ctx, f, conn, l)
 	if err != nil {
 		v.withdraw()
 		if ends && g.gone(platform, err) {

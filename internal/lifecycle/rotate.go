@@ -94,7 +94,7 @@ func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rot
 		return nil, Problems{{r.Platform, err}}
 	}
 	grant := r.grant()
-	w.account, err = grant.account(ctx, f, w.conn, lookup{now: now, marked: true, declared: true})
+	w.account, err = grant.account(ctx, f, w.conn, lookup{purpose: toGive, now: now})
 	w.exists = err == nil
 	var owned *reconcile.OwnershipError
 	leaves := r.Leaves != nil && errors.As(err, &owned) && r.Leaves(owned.Account)

@@ -37,7 +37,7 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 		return record.Credentials, err
 	}
 	owner, id := r.grant(), r.AccountIDs[r.Platform]
-	account, err := owner.account(ctx, f, conn, lookup{now: true, marked: id != "", renamed: true})
+	account, err := owner.account(ctx, f, conn, lookup{purpose: toTake, now: true, recorded: true})
 	if err != nil && owner.gone(r.Platform, err) {
 		return revokeLeft(ctx, conn, nhi.Ref{Name: owner.AccountName(r.Platform), ID: id}, record.Credentials)
 	}
