@@ -180,15 +180,22 @@ func TestRetryEndsWithTheContext(t *testing.T) {
 	}
 }
 
+// newLatePlatform has a limit of a second for a call. None ends before it; each then returns what failure makes of its context.
+func newLatePlatform(t *testing.T, failure func(context.Context) error) (*Platform, *Conn) {
+	t.Helper()
+	d := able{bare{newScript()}}
+	p, _ := newTestPlatform(d, func(c *Config) { c.Options.Timeout = time.Second })
+	conn := connect(t, p)
+	d.on = func(ctx context.Context, _ string, _ int) error {
+		<-ctx.Done()
+		return failure(ctx)
+	}
+	return p, conn
+}
+
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := able{bare{newScript()}}
-		p, _ := newTestPlatform(d, func(c *Config) { c.Options.Timeout = time.Second })
-		conn := connect(t, p)
-		d.on = func(ctx context.Context, _ string, _ int) error {
-			<-ctx.Done()
-			return errors.New("broken pipe")
-		}
+		p, conn := newLatePlatform(t, func(context.Context) error { return errors.New("broken pipe") })
 		for name, test := range map[string]struct {
 			call func(context.Context, *Conn) error
 			took time.Duration // with all attempts
@@ -367,13 +374,9 @@ func TestLeftoversAreTold(t *testing.T) {
 // TestLateLeftoversAreTold: a deletion that does not end in time has told what is left, all the same.
 func TestLateLeftoversAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := able{bare{newScript()}}
-		p, _ := newTestPlatform(d, func(c *Config) { c.Options.Timeout = time.Second })
-		conn := connect(t, p)
-		d.on = func(ctx context.Context, _ string, _ int) error {
-			<-ctx.Done()
+		_, conn := newLatePlatform(t, func(ctx context.Context) error {
 			return &driver.LeftoverError{Err: errors.Join(driver.Errorf(driver.PermissionDenied, "a binding is left"), ctx.Err())}
-		}
+		})
 		err := conn.Do(t.Context(), ref, reconcile.Step{Kind: reconcile.StepDelete})
 		wantCode(t, err, driver.Unavailable) // so it was tried again
 		var leftover *driver.LeftoverError
