@@ -2,11 +2,13 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
@@ -28,10 +30,18 @@ type cache struct {
 	// writes counts the changes made, so that a read which was under way during a change is not remembered.
 	writes int
 
-	sweep    sync.Once
-	sweepErr error
+	// bulk is the sweep that is under way or has ended, nil if none was begun or the last one was given up.
+	bulk *bulk
 	// sweptAt is the number of writes before the sweep, -1 while no sweep has succeeded.
 	sweptAt int
+}
+
+// bulk is a sweep. It goes on as long as somebody waits for it.
+type bulk struct {
+	waiting int
+	cancel  context.CancelFunc
+	done    chan struct{}
+	err     error
 }
 
 func newCache(stack string) *cache {
@@ -86,20 +96,56 @@ func (c *cache) forget(ref nhi.Ref) {
 }
 
 // fill sweeps the platform once. Whoever comes meanwhile waits. A failure stays: a run that cannot read the platform
-// in bulk should say so at once and not a thousand times slowly.
+// in bulk should say so at once and not a thousand times slowly. Who stops waiting gets the error of ctx.
 func (c *cache) fill(ctx context.Context, sweep func(ctx context.Context, page func([]nhi.Account)) error) error {
-	c.sweep.Do(func() {
-		c.mu.Lock()
-		writes := c.writes
-		c.mu.Unlock()
-		c.sweepErr = sweep(ctx, func(page []nhi.Account) { c.put(writes, page...) })
-		if c.sweepErr == nil {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.sweptAt = writes
-		}
-	})
-	return c.sweepErr
+	b := c.join(ctx, sweep)
+	select {
+	case <-b.done:
+		return b.err
+	case <-ctx.Done():
+		c.leave(b)
+		return ctx.Err()
+	}
+}
+
+// join begins the sweep if there is none. It serves everybody who waits for it, so it does not end with ctx.
+func (c *cache) join(ctx context.Context, sweep func(ctx context.Context, page func([]nhi.Account)) error) *bulk {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bulk == nil {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		b, writes := &bulk{cancel: cancel, done: make(chan struct{})}, c.writes
+		c.bulk = b
+		go func() {
+			defer cancel()
+			err := guard.Call(ctx, "the sweep", func() error {
+				return sweep(ctx, func(page []nhi.Account) { c.put(writes, page...) })
+			})
+			c.end(b, err, writes)
+		}()
+	}
+	c.bulk.waiting++
+	return c.bulk
+}
+
+func (c *cache) end(b *bulk, err error, writes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.err = err
+	if err == nil {
+		c.sweptAt = writes
+	}
+	close(b.done)
+}
+
+// leave gives up a sweep for which nobody waits any more: the next one begins anew.
+func (c *cache) leave(b *bulk) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.waiting--; b.waiting == 0 && c.bulk == b {
+		b.cancel()
+		c.bulk = nil
+	}
 }
 
 // marked returns what is remembered with the given mark, in no order. complete is false if there may be more: something
@@ -146,10 +192,15 @@ func (c *Conn) read(ctx context.Context, ref nhi.Ref) (nhi.Account, error) {
 }
 
 func (c *Conn) fill(ctx context.Context) error {
-	// The sweep serves everybody who waits for it, so it does not end with the one who happened to start it.
-	ctx = context.WithoutCancel(ctx)
-	return c.platform.cache.fill(ctx, c.sweep)
+	err := c.platform.cache.fill(ctx, c.sweep)
+	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
+		return explained(c.platform)(call{op: readAll}, func(ctx context.Context) error { return ctx.Err() })(ctx)
+	}
+	return err
 }
+
+// readAll is what errors and logs call a sweep.
+const readAll = "read all accounts"
 
 // sweep reads all accounts of the stack, and perhaps others: one after the other where the platform has no bulk read. It may
 // call page with an account more than once: a sweep that broke off begins anew. Code Unsupported: the platform cannot list
@@ -162,7 +213,7 @@ func (c *Conn) sweep(ctx context.Context, page func([]nhi.Account)) error {
 			return true
 		})
 	}
-	return c.platform.call(ctx, call{op: "read all accounts", idempotent: true, sweep: true}, func(ctx context.Context) error {
+	return c.platform.call(ctx, call{op: readAll, idempotent: true, sweep: true}, func(ctx context.Context) error {
 		return sweeper.Sweep(ctx, driver.SweepFilter{Stack: c.platform.cache.stack}, func(accounts []nhi.Account) error {
 			page(accounts)
 			return nil

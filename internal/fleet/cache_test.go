@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -219,18 +221,85 @@ func TestFailedSweepSticks(t *testing.T) {
 	}
 }
 
+// TestSweepOutlivesWhoeverBeganIt: whoever stops waiting gets an answer at once, and the others get theirs from the same sweep.
 func TestSweepOutlivesWhoeverBeganIt(t *testing.T) {
-	d := able{bare{newScript(accounts(3)...)}}
-	p, _ := newTestPlatform(d, nil)
-	conn := connect(t, p)
-	ctx, cancel := context.WithCancel(t.Context())
-	d.on = func(ctx context.Context, _ string, _ int) error {
-		cancel()
-		return ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		d := able{bare{newScript(accounts(3)...)}}
+		p, _ := newTestPlatform(d, nil)
+		conn := connect(t, p)
+		d.on = takes(3 * time.Second)
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var others sync.WaitGroup
+		others.Go(func() {
+			_, err := conn.FindMarked(hasty, nhi.Mark{Stack: "stack", Identity: "i1"})
+			wantCode(t, err, driver.Unavailable)
+			if !strings.Contains(err.Error(), `platform "crm": read all accounts: context deadline exceeded`) {
+				t.Errorf("error %v", err)
+			}
+		})
+		synctest.Wait()
+		if _, err := conn.FindMarked(t.Context(), nhi.Mark{Stack: "stack", Identity: "i1"}); err != nil {
+			t.Errorf("error %v", err)
+		}
+		others.Wait()
+		wantCalls(t, d.script, 0, 1)
+	})
+}
+
+// TestSweepEndsWithWhoeverWaits: a sweep that nobody waits for any more is cut off, and the next one begins anew.
+func TestSweepEndsWithWhoeverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := able{bare{newScript(accounts(3)...)}}
+		p, _ := newTestPlatform(d, nil)
+		conn := connect(t, p)
+		d.on = func(ctx context.Context, _ string, _ int) error { // never answers
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begin := time.Now()
+		_, err := conn.FindMarked(ctx, nhi.Mark{Stack: "stack", Identity: "i1"})
+		wantCode(t, err, driver.Unavailable)
+		if took := time.Since(begin); took != time.Minute {
+			t.Errorf("a caller with one minute waited for %s", took)
+		}
+		synctest.Wait() // the sweep has ended, or this hangs
+		d.on = nil
+		if _, err := conn.FindMarked(t.Context(), nhi.Mark{Stack: "stack", Identity: "i1"}); err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+		wantCalls(t, d.script, 0, 2)
+	})
+}
+
+// takes lets every call take a while.
+func takes(while time.Duration) func(context.Context, string, int) error {
+	return func(ctx context.Context, _ string, _ int) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(while):
+			return nil
+		}
 	}
-	if _, err := conn.FindMarked(ctx, nhi.Mark{Stack: "stack", Identity: "i1"}); err != nil {
-		t.Errorf("error %v", err)
-	}
+}
+
+// TestOnesTimeLimitIsNoFailureOfThePlatform: a probe that ends with its caller's patience is not held against the platform.
+func TestOnesTimeLimitIsNoFailureOfThePlatform(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := able{bare{newScript()}}
+		p, _ := newTestPlatform(d, nil)
+		d.on = takes(3 * time.Second)
+		hasty, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := p.connect(hasty, "")
+		wantCode(t, err, driver.Unavailable)
+		if _, err := p.connect(t.Context(), ""); err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+	})
 }
 
 func TestFindMarked(t *testing.T) {

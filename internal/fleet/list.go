@@ -19,7 +19,7 @@ var errEnough = errors.New("enough")
 // asked for one account after the other. Code Unsupported: the platform cannot list its accounts.
 func (c *Conn) All(ctx context.Context, page func([]nhi.Account) bool) error {
 	if sweeper, ok := c.driver.(driver.Sweeper); ok {
-		return c.platform.call(ctx, call{op: "read all accounts", idempotent: true, sweep: true}, func(ctx context.Context) error {
+		return c.platform.call(ctx, call{op: readAll, idempotent: true, sweep: true}, func(ctx context.Context) error {
 			return untilEnough(func(enough func(bool) error) error {
 				return sweeper.Sweep(ctx, driver.SweepFilter{}, func(accounts []nhi.Account) error { return enough(page(accounts)) })
 			})

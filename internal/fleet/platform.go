@@ -119,7 +119,9 @@ func (p *Platform) open(ctx context.Context) (driver.Driver, driver.Target, erro
 		})
 		if err != nil {
 			p.target = driver.Target{}
-			p.rememberFailure(err, time.Since(begin))
+			if ctx.Err() == nil { // How long one caller waits says nothing about the platform.
+				p.rememberFailure(err, time.Since(begin))
+			}
 			return nil, driver.Target{}, err
 		}
 	}

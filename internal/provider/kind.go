@@ -296,11 +296,11 @@ func settingValue(like attr.Value, text string) attr.Value {
 }
 
 // checkURL refuses what is no absolute http(s) URL, one that carries credentials, and plain HTTP to anything but this
-// machine unless it is allowed.
+// machine unless it is allowed. The errors do not repeat the text: a password may stand anywhere in it if it is written wrongly.
 func (b *blockReader) checkURL(attribute, text string, allowPlain bool) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		b.fail(attribute, "Invalid address", fmt.Errorf("%q is not an absolute URL such as https://host.example:443/path", text))
+		b.fail(attribute, "Invalid address", errors.New("this is not an absolute URL such as https://host.example:443/path"))
 		return
 	}
 	if u.User != nil {

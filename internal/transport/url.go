@@ -9,8 +9,8 @@ import (
 )
 
 // ParseBase reads the URL that the paths of requests are appended to. It refuses what is no absolute http or https URL,
-// one with a user name, query or fragment, and plain HTTP to anything but this machine unless allowPlain. Errors do not
-// repeat a URL that may hold a password.
+// one with a user name, query or fragment, and plain HTTP to anything but this machine unless allowPlain. Errors repeat the
+// host at most: a password may stand anywhere in a URL that is written wrongly, and a query may hold a token.
 func ParseBase(text string, allowPlain bool) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -21,11 +21,11 @@ func ParseBase(text string, allowPlain bool) (*url.URL, error) {
 	case u.User != nil:
 		return nil, errors.New("the URL has a user name in it: give user name and password as their own arguments")
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
-		return nil, fmt.Errorf("%q is not a complete URL: write for example https://host.example/path", text)
+		return nil, errors.New("this is not a complete URL: write for example https://host.example/path")
 	case u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("the URL %q has a query or fragment: remove what follows the path", u.Redacted())
+		return nil, fmt.Errorf("the URL of %q has a query or fragment: remove what follows the path", u.Host)
 	case u.Scheme == "http" && !allowPlain && !IsLoopback(u.Hostname()):
-		return nil, fmt.Errorf("the URL %q would send credentials unencrypted: use https", text)
+		return nil, fmt.Errorf("the URL of %q would send credentials unencrypted: use https", u.Host)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")

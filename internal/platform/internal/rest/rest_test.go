@@ -372,3 +372,27 @@ func TestSharedAsksOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedOutlivesAPanic: a fetch that panics fails its own caller alone.
+func TestSharedOutlivesAPanic(t *testing.T) {
+	var shared rest.Shared[int]
+	always := func(int) bool { return true }
+	begun, release := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		defer func() { _ = recover() }()
+		_, _ = shared.Get(t.Context(), always, func(context.Context) (int, error) {
+			close(begun)
+			<-release
+			panic("bug")
+		})
+	})
+	<-begun
+	all.Go(func() {
+		if got, err := shared.Get(t.Context(), always, func(context.Context) (int, error) { return 7, nil }); got != 7 || err != nil {
+			t.Errorf("one that waited got %d, %v", got, err)
+		}
+	})
+	close(release)
+	all.Wait()
+}

@@ -20,7 +20,7 @@ type flight[T any] struct {
 	done  chan struct{}
 	value T
 	err   error
-	// abandoned is set if the fetch ended because its own caller gave up, which says nothing to the others.
+	// abandoned is set if the fetch ended because its own caller gave up, or panicked: that says nothing to the others.
 	abandoned bool
 }
 
@@ -55,15 +55,18 @@ func (s *Shared[T]) Get(ctx context.Context, valid func(T) bool, fetch func(cont
 }
 
 func (s *Shared[T]) fetch(ctx context.Context, f *flight[T], fetch func(context.Context) (T, error)) {
+	f.abandoned = true
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if f.err == nil && !f.abandoned {
+			s.known, s.value = true, f.value
+		}
+		s.running = nil
+		close(f.done)
+	}()
 	f.value, f.err = fetch(ctx)
 	f.abandoned = f.err != nil && ctx.Err() != nil
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f.err == nil {
-		s.known, s.value = true, f.value
-	}
-	s.running = nil
-	close(f.done)
 }
 
 // Drop forgets the value if it is one that match accepts.
