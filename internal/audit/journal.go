@@ -41,8 +41,8 @@ func (e *UnacknowledgedError) Unwrap() error { return e.Err }
 // an *UnacknowledgedError if it was not begun. Changes of one account on one platform happen one after the other,
 // each with its events, whichever operations of this run they belong to. If ctx has ended, nothing happens but do.
 //
-// A change that is part of another one (Current) is begun without being acknowledged, too: the other one was, and may have
-// happened already.
+// A change that finishes another one (Begun) is made without being acknowledged, too: the other one was, and has happened
+// already, at least in part. So is one that is part of another (Current).
 func (j *Journal) Change(ctx context.Context, c *Change, do func(ctx context.Context) error) error {
 	defer j.trail.accounts.lock(c.Platform.Name, c.Account.Name, c.Path)()
 	if ctx.Err() != nil {
@@ -52,7 +52,7 @@ func (j *Journal) Change(ctx context.Context, c *Change, do func(ctx context.Con
 	if err := j.announce(ctx, *c, id); err != nil {
 		return err
 	}
-	err := do(context.WithValue(ctx, currentKey{}, j))
+	err := do(Begun(context.WithValue(ctx, currentKey{}, j)))
 	outcome := Succeeded
 	if err != nil {
 		outcome = Failed
@@ -71,11 +71,18 @@ func Current(ctx context.Context) *Journal {
 	return j
 }
 
+// begunKey is the key of what Begun says.
+type begunKey struct{}
+
+// Begun marks a context in which something has been changed that has to be finished, or to be taken back: changes that are made
+// in it are not refused because of a sink that takes no events. Their events wait.
+func Begun(ctx context.Context) context.Context { return context.WithValue(ctx, begunKey{}, true) }
+
 // announce tells every sink that wants to know that the change is intended.
 func (j *Journal) announce(ctx context.Context, c Change, id string) error {
 	intent := j.trail.source.event(j.op, c, id, Intended, nil, j.trail.now())
 	failures := j.send(ctx, intent)
-	if !j.trail.required || len(failures) == 0 || Current(ctx) != nil {
+	if !j.trail.required || len(failures) == 0 || ctx.Value(begunKey{}) != nil {
 		return nil
 	}
 	for _, q := range j.all() {

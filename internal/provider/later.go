@@ -50,12 +50,13 @@ func (s platformStore) ID(ctx context.Context) (string, error) {
 	return conn.Target().StoreID(), nil
 }
 
+// PutSecret finishes what the driver has begun elsewhere: a change, or a read with which a server has replaced a token.
 func (s platformStore) PutSecret(ctx context.Context, path string, stored driver.StoredSecret) (int64, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return conn.PutSecret(ctx, path, stored)
+	return conn.PutSecret(audit.Begun(ctx), path, stored)
 }
 
 func (s platformStore) GetSecret(ctx context.Context, path string) (driver.StoredSecret, error) {

@@ -1,17 +1,25 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/aws"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/aws/awsfake"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/oauthclient"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sandbox"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
@@ -54,4 +62,98 @@ func TestRegistryOfAnotherRegion(t *testing.T) {
 	if _, err := fleetIn("eu-west-1").Connect(t.Context(), "clients", before.Target().ID); !errors.As(err, &wrong) {
 		t.Errorf("another region: %v", err)
 	}
+}
+
+// renewing is an authorization server with one client, whose registration access token it replaces with every answer.
+func renewing(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	issuer, answers := "http://"+server.Listener.Addr().String(), 0
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasPrefix(r.URL.Path, "/.well-known/") {
+			_, _ = fmt.Fprintf(w, `{"issuer":%[1]q,"token_endpoint":"%[1]s/token","registration_endpoint":"%[1]s/reg"}`, issuer)
+			return
+		}
+		if r.Header.Get("Authorization") != fmt.Sprint("Bearer token-", answers) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		answers++
+		_, _ = fmt.Fprintf(w, `{"client_id":"c1","client_name":"own","scope":"openid","registration_client_uri":"%s/reg/c1",`+
+			`"registration_access_token":"token-%d"}`, issuer, answers)
+	})
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// openSink takes events unless it is down.
+type openSink struct {
+	down atomic.Bool
+	got  []audit.Event
+}
+
+func (s *openSink) Deliver(_ context.Context, e audit.Event) error {
+	if s.down.Load() {
+		return errors.New("503 Service Unavailable")
+	}
+	s.got = append(s.got, e)
+	return nil
+}
+
+func (s *openSink) Close() error { return nil }
+
+// TestTokenReplacedByRead: a server that replaces the token of a client when it is read has ended the one before, so the registry
+// takes the new one, whether the sinks take events or not.
+func TestTokenReplacedByRead(t *testing.T) {
+	server, sink, file := renewing(t), &openSink{}, filepath.Join(t.TempDir(), "sandbox.db")
+	store, err := sandbox.Open(sandbox.Config{Path: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	entry := driver.StoredSecret{Fields: map[string]secret.Value{
+		"client_id": secret.New("c1"), "registration_client_uri": secret.New(server.URL + "/reg/c1"), "registration_access_token": secret.New("token-0"),
+	}}
+	keeper, ok := store.(driver.SecretStore)
+	if !ok {
+		t.Fatal("a sandbox keeps secrets")
+	}
+	if _, err := keeper.PutSecret(t.Context(), "registry/own", entry); err != nil {
+		t.Fatal(err)
+	}
+	run := func() *fleet.Conn {
+		t.Helper()
+		trail := audit.NewTrail(audit.Source{}, audit.Config{Required: true, Sinks: []audit.NamedSink{{Name: "siem", Sink: sink}}}, time.Now)
+		later := &fleetLater{}
+		later.fleet = fleet.New("s", nil, []fleet.Config{
+			{Name: "secrets", Spec: sandbox.Spec(), Open: func() (driver.Driver, error) { return sandbox.Open(sandbox.Config{Path: file}) }},
+			{Name: "clients", Spec: oauthclient.Spec(), Open: func() (driver.Driver, error) {
+				return oauthclient.Open(oauthclient.Config{
+					Issuer: server.URL, Registry: platformStore{later: later, name: "secrets"}, RegistryPath: "registry",
+					AllowPlainHTTP: true, SaveTimeout: time.Second,
+				})
+			}},
+		}).Under(trail.Open(audit.Operation{}, nil))
+		t.Cleanup(func() { _ = later.fleet.Close() })
+		conn, err := later.fleet.Connect(t.Context(), "clients", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	read := func(conn *fleet.Conn) {
+		t.Helper()
+		if _, err := conn.ReadNow(t.Context(), nhi.Ref{Name: "own"}); err != nil {
+			t.Error(err)
+		}
+	}
+	conn := run()
+	read(conn)
+	sink.down.Store(true)
+	read(conn)
+	read(run())
+	sink.down.Store(false)
+	read(run())
 }

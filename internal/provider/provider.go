@@ -181,7 +181,8 @@ func (p *nhiProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	}
 	source := audit.Source{Actor: actor(), Stack: stack.ValueString(), Version: p.server.version}
 	trail := audit.NewTrail(source, evidence, p.server.now)
-	// Changes that belong to no operation are a mistake of the provider, and evidenced all the same.
+	// What belongs to no operation is a token that a server has replaced during a read, which is stored (platformStore). Anything else
+	// would be a mistake of the provider, and is evidenced all the same.
 	stray := trail.Open(audit.Operation{Correlation: audit.NewID()}, nil)
 	data := &providerData{
 		fleet:      fleet.New(stack.ValueString(), namesIn(ctx, req.Config, "retired_platforms", &resp.Diagnostics), configs).Under(stray),
