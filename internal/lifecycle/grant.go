@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -156,6 +157,10 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 			return nil
 		}
 		if err := run(ctx, conn, account.Ref, steps); err != nil {
+			var unacknowledged *audit.UnacknowledgedError
+			if errors.As(err, &unacknowledged) {
+				done.set(platform, addition{v, conn, account.Ref, nil}) // nothing was changed
+			}
 			return err
 		}
 		return g.verify(ctx, conn, account.Ref, nil)
@@ -163,7 +168,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 	if len(problems) == 0 {
 		return g.Declared, seen.m, nil
 	}
-	left, undone := g.takeBack(context.WithoutCancel(ctx), done.m)
+	left, undone := g.takeBack(begun(ctx), done.m)
 	return left, seen.m, append(problems, undone...)
 }
 

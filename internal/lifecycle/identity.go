@@ -172,8 +172,8 @@ func CreateIdentity(ctx context.Context, f *fleet.Fleet, id Identity) (map[strin
 	if len(problems) == 0 {
 		return left.m, nil
 	}
-	// Taking back goes on after an interrupt: half a creation is what must not stay.
-	ctx = context.WithoutCancel(ctx)
+	// Taking back goes on whatever happens: half a creation is what must not stay.
+	ctx = begun(ctx)
 	undone := each(ctx, done.m, func(platform string, e *establishment) error {
 		err := e.undo(ctx)
 		if e.made && leavesRest(err) {

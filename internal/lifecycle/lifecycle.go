@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/guard"
@@ -99,6 +100,10 @@ func collectedFrom[V any](m map[string]V) *collected[V] {
 func connect(ctx context.Context, f *fleet.Fleet, platform, target string) (*fleet.Conn, error) {
 	return f.Connect(ctx, platform, target)
 }
+
+// begun is the context of what takes back a change that was begun, or makes good what failed in it: neither an interrupt stops it
+// half-way, nor a sink that takes no events.
+func begun(ctx context.Context) context.Context { return audit.Begun(context.WithoutCancel(ctx)) }
 
 // run carries out steps one after the other and stops at the first that fails, or between steps when ctx ends.
 func run(ctx context.Context, conn *fleet.Conn, ref nhi.Ref, steps []reconcile.Step) error {

@@ -231,7 +231,7 @@ func CreateRotation(ctx context.Context, f *fleet.Fleet, r Rotation, clock func(
 	if len(problems) == 0 {
 		return run.finished(), nil
 	}
-	undone := run.undo(context.WithoutCancel(ctx))
+	undone := run.undo(begun(ctx))
 	if !run.issued || len(undone) == 0 {
 		return RotationRecord{}, append(problems, undone...)
 	}

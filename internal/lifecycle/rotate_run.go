@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
@@ -27,13 +28,21 @@ type rotationRun struct {
 	written []int
 }
 
-// steps runs one step after the other and stops at the first that fails, or between steps when ctx ends.
+// steps runs one step after the other and stops at the first that fails, or between steps when ctx ends. What is revoked before
+// the others makes room for the new credential. Callers may need that then, so it is issued and delivered also if no sink takes
+// the evidence of that any more.
 func (r *rotationRun) steps(ctx context.Context, steps []rotation.Step) Problems {
+	roomMade := false
 	for _, step := range steps {
-		platform, err := r.step(ctx, step)
+		under := ctx
+		if roomMade && step.Kind != rotation.StepRevoke {
+			under = audit.Begun(ctx)
+		}
+		platform, err := r.step(under, step)
 		if err != nil {
 			return Problems{{platform, err}}
 		}
+		roomMade = roomMade || step.Kind == rotation.StepRevoke
 	}
 	return nil
 }
@@ -73,7 +82,7 @@ func (r *rotationRun) issue(ctx context.Context, label string) error {
 	}
 	issued, err := r.conn.Issue(ctx, r.account.Ref, request)
 	if err != nil {
-		return errors.Join(err, r.forget(context.WithoutCancel(ctx), label))
+		return errors.Join(err, r.forget(begun(ctx), label))
 	}
 	for _, s := range r.stores {
 		s.conn.Hide(issued.Secret)
@@ -131,7 +140,7 @@ func (r *rotationRun) verify(ctx context.Context, label string) error {
 		return nil
 	case r.issued:
 		err = fmt.Errorf("the new credential %s was not accepted, so nothing was delivered and the old one stays: %w", label, err)
-		if undo := r.retire(context.WithoutCancel(ctx), rotation.Step{ID: c.id, Label: label}); undo != nil {
+		if undo := r.retire(begun(ctx), rotation.Step{ID: c.id, Label: label}); undo != nil {
 			return errors.Join(err, undo)
 		}
 		return err

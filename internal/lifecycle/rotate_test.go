@@ -87,7 +87,14 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	d, err := sandbox.Open(sandbox.Config{Path: filepath.Join(t.TempDir(), "sandbox.db")})
+	return newBenchOf(t, sandbox.Config{})
+}
+
+// newBenchOf is newBench with another sandbox, whose path it chooses.
+func newBenchOf(t *testing.T, config sandbox.Config) *bench {
+	t.Helper()
+	config.Path = filepath.Join(t.TempDir(), "sandbox.db")
+	d, err := sandbox.Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}

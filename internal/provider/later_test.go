@@ -1,18 +1,17 @@
 package provider
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit/audittest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -88,26 +87,10 @@ func renewing(t *testing.T) *httptest.Server {
 	return server
 }
 
-// openSink takes events unless it is down.
-type openSink struct {
-	down atomic.Bool
-	got  []audit.Event
-}
-
-func (s *openSink) Deliver(_ context.Context, e audit.Event) error {
-	if s.down.Load() {
-		return errors.New("503 Service Unavailable")
-	}
-	s.got = append(s.got, e)
-	return nil
-}
-
-func (s *openSink) Close() error { return nil }
-
 // TestTokenReplacedByRead: a server that replaces the token of a client when it is read has ended the one before, so the registry
 // takes the new one, whether the sinks take events or not.
 func TestTokenReplacedByRead(t *testing.T) {
-	server, sink, file := renewing(t), &openSink{}, filepath.Join(t.TempDir(), "sandbox.db")
+	server, sink, file := renewing(t), &audittest.Sink{}, filepath.Join(t.TempDir(), "sandbox.db")
 	store, err := sandbox.Open(sandbox.Config{Path: file})
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +108,6 @@ func TestTokenReplacedByRead(t *testing.T) {
 	}
 	run := func() *fleet.Conn {
 		t.Helper()
-		trail := audit.NewTrail(audit.Source{}, audit.Config{Required: true, Sinks: []audit.NamedSink{{Name: "siem", Sink: sink}}}, time.Now)
 		later := &fleetLater{}
 		later.fleet = fleet.New("s", nil, []fleet.Config{
 			{Name: "secrets", Spec: sandbox.Spec(), Open: func() (driver.Driver, error) { return sandbox.Open(sandbox.Config{Path: file}) }},
@@ -135,7 +117,7 @@ func TestTokenReplacedByRead(t *testing.T) {
 					AllowPlainHTTP: true, SaveTimeout: time.Second,
 				})
 			}},
-		}).Under(trail.Open(audit.Operation{}, nil))
+		}).Under(sink.Required().Open(audit.Operation{}, nil))
 		t.Cleanup(func() { _ = later.fleet.Close() })
 		conn, err := later.fleet.Connect(t.Context(), "clients", "")
 		if err != nil {
@@ -151,9 +133,9 @@ func TestTokenReplacedByRead(t *testing.T) {
 	}
 	conn := run()
 	read(conn)
-	sink.down.Store(true)
+	sink.Down(true)
 	read(conn)
 	read(run())
-	sink.down.Store(false)
+	sink.Down(false)
 	read(run())
 }
