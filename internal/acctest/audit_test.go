@@ -165,9 +165,16 @@ func (a *audited) complete(exact bool) {
 			a.t.Errorf("change %s has no outcome", change)
 		}
 	}
+	checkEvents(a.t, a.dir)
+}
+
+// checkEvents compares the events of a workspace's file sink with its state.
+func checkEvents(t *testing.T, dir string) {
+	t.Helper()
 	var out bytes.Buffer
-	if exit := check.Command([]string{"-events", a.path("events.jsonl"), "-state", a.path("terraform.tfstate")}, &out, &out); exit != 0 {
-		a.t.Errorf("audit-check: exit code %d\n%s", exit, out.String())
+	args := []string{"-events", filepath.Join(dir, "events.jsonl"), "-state", filepath.Join(dir, "terraform.tfstate")}
+	if exit := check.Command(args, &out, &out); exit != 0 {
+		t.Errorf("audit-check: exit code %d\n%s", exit, out.String())
 	}
 }
 

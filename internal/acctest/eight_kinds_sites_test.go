@@ -201,6 +201,8 @@ func (r registry) PutSecret(ctx context.Context, path string, stored driver.Stor
 	return version, r.known(err)
 }
 
+func (r registry) MayPutSecret(context.Context, string, driver.StoredSecret) error { return nil }
+
 func (r registry) GetSecret(ctx context.Context, path string) (driver.StoredSecret, error) {
 	stored, err := r.SecretStore.GetSecret(ctx, path)
 	return stored, r.known(err)

@@ -31,7 +31,11 @@ provider "nhi" {
     registry_path     = "secret/registry"
     client_auth       = "client_secret_basic"
   }
-%s}
+%s
+  audit {
+    file { path = "events.jsonl" }
+  }
+}
 
 resource "nhi_identity" "this" {
   name  = %q
@@ -65,6 +69,7 @@ resource "nhi_rotation" "this" {
 	w.Configure(read)
 	w.Apply()
 	w.Plan(exitEmpty)
+	checkEvents(t, w.dir)
 
 	client := vaultClient(t)
 	client.SetToken(servers.Vault.Token)
@@ -98,6 +103,7 @@ resource "nhi_rotation" "this" {
 	w.Configure(strings.Replace(read, "kind  =", "enabled = false\n  kind  =", 1))
 	w.Plan(exitChanges).Has(t, `Account "`+identity+`" on platform "login" stays active`)
 	w.Destroy()
+	checkEvents(t, w.dir)
 	if got := tokenStatus(t, servers.OAuth, login, password, "tickets:write"); got != http.StatusUnauthorized {
 		t.Errorf("a destroyed client's token request answers %d", got)
 	}

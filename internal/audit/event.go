@@ -75,8 +75,11 @@ type Event struct {
 	Before []string `json:"before,omitempty"`
 	After  []string `json:"after,omitempty"`
 	// Credential is the label or id of a credential, Path the place of a secret, for the activities about them.
-	Credential    string `json:"credential,omitempty"`
-	Path          string `json:"path,omitempty"`
+	Credential string `json:"credential,omitempty"`
+	Path       string `json:"path,omitempty"`
+	// RegistryOf is the name of the platform that keeps at Path what it has to know of one of its accounts, the one that Path ends
+	// with; "" if the secret there is one that was delivered.
+	RegistryOf    string `json:"registry_of,omitempty"`
 	Justification string `json:"justification,omitempty"`
 	// Resource is the type of the resource that was applied: "nhi_grant".
 	Resource string `json:"resource,omitempty"`

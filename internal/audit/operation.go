@@ -39,6 +39,7 @@ type Change struct {
 	Before, After []string
 	Credential    string
 	Path          string
+	RegistryOf    string
 }
 
 // Source is what all events of one run have in common.
@@ -53,7 +54,7 @@ func (s Source) event(op Operation, c Change, id string, outcome Outcome, failur
 	e := Event{
 		ID: NewID(), Change: id, Correlation: op.Correlation, Time: now.UTC(), Activity: c.Activity, Outcome: outcome,
 		Actor: s.Actor, Stack: s.Stack, Identity: op.Identity, Account: c.Account, Platform: c.Platform,
-		Before: c.Before, After: c.After, Credential: c.Credential, Path: c.Path,
+		Before: c.Before, After: c.After, Credential: c.Credential, Path: c.Path, RegistryOf: c.RegistryOf,
 		Justification: op.Justification, Resource: op.Resource, Version: s.Version,
 	}
 	if failure != nil {

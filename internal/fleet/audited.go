@@ -77,7 +77,7 @@ func (c *Conn) changeOf(activity audit.Activity, ref nhi.Ref) *audit.Change {
 // secretChange describes a change at a path of a secret store, which is no account's.
 func (c *Conn) secretChange(activity audit.Activity, path string) *audit.Change {
 	change := c.changeOf(activity, nhi.Ref{})
-	change.Path = path
+	change.Path, change.RegistryOf = path, c.registryOf
 	return change
 }
 

@@ -296,3 +296,21 @@ func TestReadingIsNoChange(t *testing.T) {
 		t.Error(read, err)
 	}
 }
+
+// TestMayPutSecret: finding out whether a secret may be written is no change, and needs nobody to take evidence.
+func TestMayPutSecret(t *testing.T) {
+	d := capable{able{bare{newScript()}}}
+	conn, sink := evidenced(t, d, true, nil)
+	sink.fail = errors.New("503")
+	for _, answer := range []driver.Code{driver.Conflict, driver.PermissionDenied, driver.NotFound} {
+		d.on = func(context.Context, string, int) error { return driver.Errorf(answer, "no") }
+		err := conn.MayPutSecret(t.Context(), "kv/x", driver.StoredSecret{})
+		if may := answer == driver.Conflict; may != (err == nil) || !may && driver.CodeOf(err) != answer {
+			t.Errorf("the store answers %s: %v", answer, err)
+		}
+	}
+	sink.fail = nil
+	if left := conn.journal.Close(t.Context()); len(left.Waiting) > 0 || len(sink.take()) > 0 {
+		t.Errorf("there is evidence of no change: %v", left.Waiting)
+	}
+}

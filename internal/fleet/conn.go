@@ -17,7 +17,9 @@ type Conn struct {
 	driver   driver.Driver
 	target   driver.Target
 	journal  *audit.Journal
-	seen     seen
+	// registryOf is the platform that keeps what it knows of its own accounts here, "" if nobody does by this connection.
+	registryOf string
+	seen       seen
 }
 
 // Platform is the platform behind the connection.

@@ -97,6 +97,15 @@ func (f *Fleet) ConnectStore(ctx context.Context, name, recorded, store string) 
 	return conn, err
 }
 
+// ConnectRegistry is Connect for the platform of, which keeps in this one what it knows of its own accounts. The evidence says so.
+func (f *Fleet) ConnectRegistry(ctx context.Context, name, of string) (*Conn, error) {
+	conn, err := f.Connect(ctx, name, "")
+	if err == nil {
+		conn.registryOf = of
+	}
+	return conn, err
+}
+
 // Stack is the name in the ownership marks.
 func (f *Fleet) Stack() string { return f.stack }
 

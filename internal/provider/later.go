@@ -17,6 +17,8 @@ type fleetLater struct{ fleet *fleet.Fleet }
 type platformStore struct {
 	later *fleetLater
 	name  string
+	// of is the platform that needs the store.
+	of string
 }
 
 func (s platformStore) connect(ctx context.Context) (*fleet.Conn, error) {
@@ -33,7 +35,7 @@ func (s platformStore) connect(ctx context.Context) (*fleet.Conn, error) {
 	if journal := audit.Current(ctx); journal != nil {
 		under = under.Under(journal)
 	}
-	conn, err := under.Connect(ctx, s.name, "")
+	conn, err := under.ConnectRegistry(ctx, s.name, s.of)
 	var known *driver.Error
 	if err != nil && !errors.As(err, &known) {
 		err = driver.Errorf(driver.Unknown, "%w", err)
@@ -57,6 +59,14 @@ func (s platformStore) PutSecret(ctx context.Context, path string, stored driver
 		return 0, err
 	}
 	return conn.PutSecret(audit.Begun(ctx), path, stored)
+}
+
+func (s platformStore) MayPutSecret(ctx context.Context, path string, stored driver.StoredSecret) error {
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.MayPutSecret(ctx, path, stored)
 }
 
 func (s platformStore) GetSecret(ctx context.Context, path string) (driver.StoredSecret, error) {

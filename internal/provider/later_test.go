@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit/audittest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -113,7 +115,7 @@ func TestTokenReplacedByRead(t *testing.T) {
 			{Name: "secrets", Spec: sandbox.Spec(), Open: func() (driver.Driver, error) { return sandbox.Open(sandbox.Config{Path: file}) }},
 			{Name: "clients", Spec: oauthclient.Spec(), Open: func() (driver.Driver, error) {
 				return oauthclient.Open(oauthclient.Config{
-					Issuer: server.URL, Registry: platformStore{later: later, name: "secrets"}, RegistryPath: "registry",
+					Issuer: server.URL, Registry: platformStore{later: later, name: "secrets", of: "clients"}, RegistryPath: "registry",
 					AllowPlainHTTP: true, SaveTimeout: time.Second,
 				})
 			}},
@@ -133,6 +135,15 @@ func TestTokenReplacedByRead(t *testing.T) {
 	}
 	conn := run()
 	read(conn)
+	// The new token is evidenced; that the registry was asked whether it may be written changed nothing.
+	var got []string
+	for _, e := range sink.Taken() {
+		got = append(got, fmt.Sprintf("%s %s %s of %s", e.Activity, e.Outcome, e.Path, e.RegistryOf))
+	}
+	want := []string{"store_secret intended registry/own of clients", "store_secret succeeded registry/own of clients"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("evidence of a read (-want +got):\n%s", diff)
+	}
 	sink.Down(true)
 	read(conn)
 	read(run())

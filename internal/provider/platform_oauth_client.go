@@ -82,7 +82,7 @@ func openOAuthClient(ctx context.Context, b *blockReader) func() (driver.Driver,
 	config := oauthclient.Config{
 		Issuer:             m.Issuer.ValueString(),
 		InitialAccessToken: b.secret("initial_access_token", m.InitialAccessToken, m.InitialAccessTokenFile),
-		Registry:           platformStore{later: b.later, name: m.RegistryPlatform.ValueString()},
+		Registry:           platformStore{later: b.later, name: m.RegistryPlatform.ValueString(), of: b.name.ValueString()},
 		RegistryPath:       m.RegistryPath.ValueString(), ClientAuth: m.ClientAuth.ValueString(),
 		Placeholder: m.PlaceholderScope.ValueString(), AllowPlainHTTP: allowPlain,
 		TLS: oauthclient.TLS{CAFile: m.CACertFile.ValueString(), CertFile: m.ClientCertFile.ValueString(), KeyFile: m.ClientKeyFile.ValueString()},

@@ -81,7 +81,7 @@ func Hostile(text string) audit.Event {
 	for _, field := range []*string{
 		&e.Change, &e.Correlation, &e.Error, &e.Actor.Name, &e.Actor.System, &e.Actor.RunURL, &e.Actor.Host, &e.Stack,
 		&e.Identity.Name, &e.Identity.Kind, &e.Identity.Owner, &e.Account.Name, &e.Account.ID, &e.Platform.Name, &e.Platform.Kind,
-		&e.Platform.Target, &e.Credential, &e.Path, &e.Justification, &e.Resource, &e.Version,
+		&e.Platform.Target, &e.Credential, &e.Path, &e.RegistryOf, &e.Justification, &e.Resource, &e.Version,
 	} {
 		*field = text
 	}

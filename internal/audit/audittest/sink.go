@@ -3,7 +3,7 @@ package audittest
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,9 +15,9 @@ type Sink struct {
 	// Dies, if set, is asked about every event; from the first one on for which it says true, the sink is down.
 	Dies func(e audit.Event) bool
 
-	mu   sync.Mutex
-	down bool
-	got  []audit.Event
+	mu    sync.Mutex
+	down  bool
+	taken []audit.Event
 }
 
 // Required is a trail that makes no change before the sink has taken what announces it.
@@ -32,7 +32,7 @@ func (s *Sink) Deliver(_ context.Context, e audit.Event) error {
 	if s.down = s.down || s.Dies != nil && s.Dies(e); s.down {
 		return errors.New("503 Service Unavailable")
 	}
-	s.got = append(s.got, e)
+	s.taken = append(s.taken, e)
 	return nil
 }
 
@@ -46,13 +46,9 @@ func (s *Sink) Down(yes bool) {
 	s.down = yes
 }
 
-// Got is what the sink has taken, each event as "activity outcome".
-func (s *Sink) Got() []string {
+// Taken is what the sink has taken.
+func (s *Sink) Taken() []audit.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out []string
-	for _, e := range s.got {
-		out = append(out, fmt.Sprintf("%s %s", e.Activity, e.Outcome))
-	}
-	return out
+	return slices.Clone(s.taken)
 }

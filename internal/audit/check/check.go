@@ -163,6 +163,9 @@ func gives(a audit.Activity) bool {
 
 // apply brings a view up to date.
 func apply(v *view, e audit.Event) {
+	if e.RegistryOf != "" {
+		return // what a platform notes of an account is no access, and the account has events of its own
+	}
 	switch e.Activity {
 	case audit.StoreSecret:
 		v.places[placeOf(e)] = true

@@ -99,6 +99,9 @@ func TestFindings(t *testing.T) {
 			s.did(audit.Event{Activity: audit.RemoveSecret, Path: "kv/svc"})
 			s.did(audit.Event{Activity: audit.DeleteAccount})
 		}, none, nil},
+		"registry of clients": {func(s *story) {
+			s.did(audit.Event{Activity: audit.StoreSecret, Path: "clients/svc", RegistryOf: "login"})
+		}, all, nil},
 		"left suspended": {func(s *story) {
 			s.did(audit.Event{Activity: audit.RemoveSecret, Path: "kv/svc"})
 			s.did(audit.Event{Activity: audit.SuspendAccount})

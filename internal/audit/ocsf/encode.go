@@ -112,7 +112,8 @@ func unmappedOf(e audit.Event) unmapped {
 		Platform:           platform{cut(e.Platform.Name), cut(e.Platform.Kind), cut(e.Platform.Target)},
 		RunURL:             cut(e.Actor.RunURL),
 		EntitlementsBefore: cutAll(e.Before), EntitlementsAfter: cutAll(e.After),
-		Credential: cut(e.Credential), Path: cut(e.Path), Justification: cut(e.Justification), Resource: cut(e.Resource),
+		Credential: cut(e.Credential), Path: cut(e.Path), RegistryOf: cut(e.RegistryOf), Justification: cut(e.Justification),
+		Resource: cut(e.Resource),
 	}
 }
 
@@ -184,8 +185,9 @@ func Decode(text []byte) (audit.Event, error) {
 		Account:  audit.Account{Name: in.User.Name, ID: in.User.UID},
 		Platform: audit.Platform(extra.Platform),
 		Before:   extra.EntitlementsBefore, After: extra.EntitlementsAfter,
-		Credential: extra.Credential, Path: extra.Path, Justification: extra.Justification, Resource: extra.Resource,
-		Version: in.Metadata.Product.Version,
+		Credential: extra.Credential, Path: extra.Path, RegistryOf: extra.RegistryOf, Justification: extra.Justification,
+		Resource: extra.Resource,
+		Version:  in.Metadata.Product.Version,
 	}
 	if in.SrcEndpoint != nil {
 		out.Actor.Host = in.SrcEndpoint.Hostname + in.SrcEndpoint.Name

@@ -95,6 +95,7 @@ type unmapped struct {
 	EntitlementsAfter  []string `json:"entitlements_after,omitempty"`
 	Credential         string   `json:"credential,omitempty"`
 	Path               string   `json:"path,omitempty"`
+	RegistryOf         string   `json:"registry_of,omitempty"`
 	Justification      string   `json:"justification,omitempty"`
 	Resource           string   `json:"resource,omitempty"`
 }

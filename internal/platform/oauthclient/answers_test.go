@@ -47,6 +47,8 @@ func (m *memory) PutSecret(_ context.Context, path string, s driver.StoredSecret
 	return s.Version, nil
 }
 
+func (m *memory) MayPutSecret(context.Context, string, driver.StoredSecret) error { return nil }
+
 func (m *memory) RemoveSecret(_ context.Context, path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

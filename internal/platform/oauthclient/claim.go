@@ -216,16 +216,14 @@ func (d *Driver) lost(e entry, failure error) error {
 }
 
 // mayWrite makes sure, once, that the registry may be written, before the server is asked: its answer may end the token that
-// the registry has. It writes over a version that there never is. A store that compares versions before it looks at rights does
-// not tell.
+// the registry has.
 func (d *Driver) mayWrite(ctx context.Context, e entry) error {
 	if d.written.Load() {
 		return nil
 	}
-	e.version = noVersion
-	if err := d.save(ctx, &e); err != nil && driver.CodeOf(err) != driver.Conflict {
+	if err := d.config.Registry.MayPutSecret(ctx, d.entryPath(e.name), e.content()); err != nil {
 		return fmt.Errorf("client %q is not read, because the server may answer with a new registration access token, which the "+
-			"registry has to take: %w", e.name, err)
+			"registry has to take: %w", e.name, storeError("writing the registry", err))
 	}
 	d.written.Store(true)
 	return nil

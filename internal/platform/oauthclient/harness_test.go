@@ -92,6 +92,19 @@ func (s store) PutSecret(ctx context.Context, path string, stored driver.StoredS
 	return version, s.known(err)
 }
 
+func (s store) MayPutSecret(ctx context.Context, path string, stored driver.StoredSecret) error {
+	return mayPut(ctx, s, path, stored)
+}
+
+// mayPut asks a store as package fleet does.
+func mayPut(ctx context.Context, s driver.SecretStore, path string, stored driver.StoredSecret) error {
+	stored.Version = 1 << 30
+	if _, err := s.PutSecret(ctx, path, stored); driver.CodeOf(err) != driver.Conflict {
+		return err
+	}
+	return nil
+}
+
 func (s store) GetSecret(ctx context.Context, path string) (driver.StoredSecret, error) {
 	stored, err := s.SecretStore.GetSecret(ctx, path)
 	if err == nil {

@@ -15,6 +15,8 @@ type Registry interface {
 	driver.SecretStore
 	// ID is the store's own stable id (driver.Target.StoreID).
 	ID(ctx context.Context) (string, error)
+	// MayPutSecret returns nil if stored may be written at path, as far as the store tells without a write.
+	MayPutSecret(ctx context.Context, path string, stored driver.StoredSecret) error
 }
 
 // The fields of a client's entry. An administrator who wants a client to be adopted writes the first three.
@@ -48,9 +50,6 @@ const (
 	// longestPause is the longest between two attempts to save.
 	longestPause = 5 * time.Second
 )
-
-// noVersion is one that no entry has: none is written so often.
-const noVersion = 1 << 30
 
 // entry is what the registry holds of one client.
 type entry struct {
@@ -115,8 +114,8 @@ func (d *Driver) lookup(ctx context.Context, ref nhi.Ref) (entry, error) {
 	return e, nil
 }
 
-// save writes the entry if it is still the version that was read, and notes the new version. Otherwise Conflict.
-func (d *Driver) save(ctx context.Context, e *entry) error {
+// content is what the registry holds of a client.
+func (e entry) content() driver.StoredSecret {
 	fields := map[string]secret.Value{
 		fieldClientID: secret.New(e.clientID), fieldURI: secret.New(e.uri), fieldToken: e.token,
 	}
@@ -132,7 +131,12 @@ func (d *Driver) save(ctx context.Context, e *entry) error {
 	if !e.changing.IsZero() {
 		fields[fieldChanging] = secret.New(e.changing.UTC().Format(time.RFC3339Nano))
 	}
-	version, err := d.config.Registry.PutSecret(ctx, d.entryPath(e.name), driver.StoredSecret{Fields: fields, Version: e.version})
+	return driver.StoredSecret{Fields: fields, Version: e.version}
+}
+
+// save writes the entry if it is still the version that was read, and notes the new version. Otherwise Conflict.
+func (d *Driver) save(ctx context.Context, e *entry) error {
+	version, err := d.config.Registry.PutSecret(ctx, d.entryPath(e.name), e.content())
 	if err != nil {
 		return storeError("writing the registry", err)
 	}

@@ -36,6 +36,11 @@ func (r *refusing) PutSecret(ctx context.Context, path string, s driver.StoredSe
 	return 0, driver.Errorf(r.code, "refused")
 }
 
+// MayPutSecret counts as a write.
+func (r *refusing) MayPutSecret(ctx context.Context, path string, s driver.StoredSecret) error {
+	return mayPut(ctx, r, path, s)
+}
+
 // operations are all that a run does with a client that is there.
 var operations = map[string]func(ctx context.Context, d *oauthclient.Driver, ref nhi.Ref) error{
 	"read": func(ctx context.Context, d *oauthclient.Driver, ref nhi.Ref) error {
