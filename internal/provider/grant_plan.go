@@ -48,7 +48,11 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		return
 	}
 	p.checkExclusive()
-	if !p.creating && p.changed {
+	switch {
+	case p.creating || !p.changed:
+	case !plan.identityName().Equal(state.identityName()): // The grant is replaced, and the old one deleted.
+		r.noteGivenUp(state, r.data.exclusives.dropped, p.diags)
+	default:
 		r.data.noteDropped(plan.wish(r.data, p.diags), state.recorded(r.data, p.diags), r.data.exclusives.dropped, p.diags)
 	}
 	p.checkAccounts()
@@ -72,11 +76,16 @@ func (r *grantResource) planRemoval(ctx context.Context, req resource.ModifyPlan
 	resp.Diagnostics.Append(r.data.removals.noteDependent(ctx, resp.Private)...)
 	var state grantModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	r.noteGivenUp(state, r.data.exclusives.removed, &resp.Diagnostics)
+}
+
+// noteGivenUp notes that a grant gives up all that state shows of it.
+func (r *grantResource) noteGivenUp(state grantModel, by map[accountKey][]nhi.Entitlement, diags *diag.Diagnostics) {
 	var unreadable diag.Diagnostics // The deletion says so.
 	grant := state.wish(r.data, &unreadable)
 	shown := grant.Declared
 	grant.Declared = nil
-	r.data.noteDropped(grant, shown, r.data.exclusives.removed, &resp.Diagnostics)
+	r.data.noteDropped(grant, shown, by, diags)
 }
 
 // grantPlan is the work of one ModifyPlan.

@@ -70,6 +70,9 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	if known(plan.Name) {
 		addErrorAt(&resp.Diagnostics, path.Root("name"), "Two objects of one identity", r.data.objects.keep(identityThing(plan.Name.ValueString())))
 	}
+	if !req.State.Raw.IsNull() && !plan.Name.Equal(state.Name) {
+		addErrorAt(&resp.Diagnostics, path.Root("name"), "Two objects of one identity", r.data.objects.remove(identityThing(state.Name.ValueString())))
+	}
 	p := identityPlan{data: r.data, plan: plan, state: state, creating: req.State.Raw.IsNull(), diags: &resp.Diagnostics}
 	p.checkExpiry()
 	p.noteLeaving()

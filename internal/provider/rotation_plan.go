@@ -134,6 +134,9 @@ func (p *rotationPlan) checkPlatforms() {
 			addErrorAt(p.diags, path.Root("platform"), "Two objects of one rotation", p.data.objects.keep(p.plan.thing()))
 		}
 	}
+	if !p.creating && p.replaced() {
+		addErrorAt(p.diags, path.Root("platform"), "Two objects of one rotation", p.data.objects.remove(p.state.thing()))
+	}
 	if issuer := p.platform(p.plan.Platform, path.Root("platform")); issuer != nil {
 		for _, need := range p.plan.needs() {
 			p.need(issuer, need, path.Root("platform"))

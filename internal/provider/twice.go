@@ -29,9 +29,11 @@ func (t thing) leave() string {
 }
 
 // twoObjects finds, while one plan is made, what the plan removes as one object and makes or keeps as another: a resource
-// that was renamed without a moved block, or an object that create_before_destroy has left deposed. Terraform takes them for
-// two and deletes the one without regard to the other. It sees them in any order; the one that comes second gets the error.
-// A replacement is planned with its prior state and as a creation, never as a removal.
+// that was renamed without a moved block, an object that create_before_destroy has left deposed, or one that is replaced by
+// another thing (an identity that gets another name) while another resource takes its place. Terraform takes them for two
+// and deletes the one without regard to the other. It sees them in any order; the one that comes second gets the error.
+// A replacement is planned with its prior state and as a creation, never as a removal: it removes only what it was, if that
+// is not what it becomes.
 type twoObjects struct {
 	mu            sync.Mutex
 	removed, kept map[string]bool
@@ -56,5 +58,7 @@ func (o *twoObjects) note(t thing, here, there map[string]bool) error {
 	}
 	return fmt.Errorf("the plan removes one object that is %[1]s and makes or keeps another one; both have the same %[2]s, so the removal would "+
 		"take them from the other. If the resource was renamed or moved, write moved { from = %[3]s.<old>, to = %[3]s.<new> }. "+
-		"If both objects are in state: %[4]s", t.name, t.what, t.resource, t.leave())
+		"If count numbers the resources and one was added or removed before others, write for_each instead, with one "+
+		"moved { from = %[3]s.<x>[<number>], to = %[3]s.<x>[\"<key>\"] } for each. If one becomes something else and another one takes "+
+		"its place, do that in two applies, one after the other. If both objects are in state: %[4]s", t.name, t.what, t.resource, t.leave())
 }

@@ -1,0 +1,216 @@
+package provider
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/acctest/core"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sandbox"
+)
+
+// scene plans and applies over the sandboxes "p" and "q", each time in a process of its own, as Terraform does.
+type scene struct {
+	t        *testing.T
+	core     *core.Core
+	dir      string
+	provider core.Body
+	clock    time.Time
+	state    core.State
+	order    core.Order
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	c, err := core.New(t.Context(), providerserver.NewProtocol6(New("test", time.Now)())())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var platforms []core.Body
+	for _, name := range []string{"p", "q"} {
+		platforms = append(platforms, core.Body{"name": name, "path": filepath.Join(dir, name)})
+	}
+	return &scene{
+		t: t, core: c, dir: dir, provider: core.Body{"stack": "s", "sandbox": platforms}, state: core.State{},
+		clock: time.Date(2101, time.January, 1, 0, 0, 0, 0, time.UTC), // no sandbox ends anything by itself
+	}
+}
+
+// hand is what somebody does by hand on a platform.
+func (s *scene) hand(platform string) driver.Driver {
+	s.t.Helper()
+	d, err := sandbox.Open(sandbox.Config{Path: filepath.Join(s.dir, platform)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func (s *scene) process() *core.Process {
+	s.t.Helper()
+	server := NewServer("test", func() time.Time { return s.clock }, Hooks{})
+	s.t.Cleanup(func() { _ = server.Close() })
+	p, report := s.core.Start(s.t.Context(), server.ProtocolServer(), s.provider)
+	if report.Failed() {
+		s.t.Fatalf("%+v", report)
+	}
+	return p
+}
+
+func (s *scene) plan(resources map[string]core.Resource) *core.Plan {
+	s.t.Helper()
+	config := core.Config{Provider: s.provider, Resources: resources}
+	return s.process().Plan(s.t.Context(), config, s.state, core.PlanOptions{Order: s.order})
+}
+
+// apply plans and applies, and fails the test unless both succeed.
+func (s *scene) apply(resources map[string]core.Resource) *core.Plan {
+	s.t.Helper()
+	plan := s.plan(resources)
+	s.carryOut(plan)
+	return plan
+}
+
+func (s *scene) carryOut(plan *core.Plan) {
+	s.t.Helper()
+	if plan.Failed() {
+		s.t.Fatalf("plan: %q, %q", plan.Errors, plan.Violations)
+	}
+	state, report := s.process().Apply(s.t.Context(), plan, s.order)
+	if s.state = state; report.Failed() {
+		s.t.Fatalf("apply: %q, %q", report.Errors, report.Violations)
+	}
+}
+
+// refuses fails the test unless the plan is refused with all these words.
+func (s *scene) refuses(resources map[string]core.Resource, words ...string) {
+	s.t.Helper()
+	plan := s.plan(resources)
+	if len(plan.Errors) == 0 || len(plan.Violations) > 0 {
+		s.t.Errorf("planned: %+v, %q", plan.Changes, plan.Violations)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(strings.Join(plan.Errors, "\n"), word) {
+			s.t.Errorf("%q does not say %q", plan.Errors, word)
+		}
+	}
+}
+
+// backwards is the order that core.Order has none for.
+func backwards(keys []string) []string {
+	slices.Reverse(keys)
+	return keys
+}
+
+func identityResourceOf(name string, more core.Body, accounts ...core.Body) core.Resource {
+	body := core.Body{"name": name, "kind": "ai_agent", "owner": "team", "account": accounts}
+	for key, value := range more {
+		body[key] = value
+	}
+	return core.Resource{Type: "nhi_identity", Body: body}
+}
+
+func on(platform string) core.Body { return core.Body{"platform": platform} }
+
+func rotationResourceOf(identity, platform, secret string) core.Resource {
+	return core.Resource{Type: "nhi_rotation", Body: core.Body{
+		"identity": core.Ref(identity), "platform": platform, "deliver": []core.Body{{"platform": "p", "path": secret}},
+	}}
+}
+
+func grantResourceOf(identity string, more core.Body, entitlements map[string][]string) core.Resource {
+	body := core.Body{"identity": core.Ref(identity), "entitlements": entitlements}
+	for key, value := range more {
+		body[key] = value
+	}
+	return core.Resource{Type: "nhi_grant", Body: body}
+}
+
+// TestAnotherTakesTheName: an identity gets another name and another address declares the one it had, as with count over a
+// list to which something was added in front. The deletion of the old and the creation of the new come in any order.
+func TestAnotherTakesTheName(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string]core.Order{"forwards": nil, "backwards": backwards} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.order = order
+			declare := func(names ...string) map[string]core.Resource {
+				out := map[string]core.Resource{}
+				for i, name := range names {
+					out["nhi_identity.x"+string(rune('0'+i))] = identityResourceOf(name, nil, on("p"))
+				}
+				return out
+			}
+			s.apply(declare("a", "b"))
+			s.refuses(declare("z", "a", "b"), "Two objects of one identity", "do that in two applies", `nhi_identity.<x>["<key>"]`)
+			s.refuses(declare("b", "a"), "Two objects of one identity")
+
+			// Such an apply may have left one identity at two addresses.
+			s.state["nhi_identity.x2"] = s.state["nhi_identity.x0"]
+			s.refuses(declare("z", "b", "a"), "Two objects of one identity", "terraform state rm")
+			delete(s.state, "nhi_identity.x0")
+			s.apply(declare("z", "b", "a"))
+
+			s.apply(declare("y", "b", "a"))
+			s.apply(declare("y", "b", "a", "z"))
+		})
+	}
+}
+
+// TestAnotherTakesTheRotation: the same of rotations, which go by identity and platform.
+func TestAnotherTakesTheRotation(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string]core.Order{"forwards": nil, "backwards": backwards} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.order = order
+			declare := func(platforms ...string) map[string]core.Resource {
+				out := map[string]core.Resource{"nhi_identity.x": identityResourceOf("a", nil, on("p"), on("q"))}
+				for i, platform := range platforms {
+					at := "x" + string(rune('0'+i))
+					out["nhi_rotation."+at] = rotationResourceOf("nhi_identity.x", platform, at)
+				}
+				return out
+			}
+			s.apply(declare("p"))
+			s.refuses(declare("q", "p"), "Two objects of one rotation", "do that in two applies")
+			s.apply(declare("q"))
+			s.apply(declare("q", "p"))
+		})
+	}
+}
+
+// TestGrantOfAnotherIdentity: a grant that becomes one of another identity gives up what it gave the first, also what another
+// grant holds that the plan leaves as it is.
+func TestGrantOfAnotherIdentity(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string]core.Order{"forwards": nil, "backwards": backwards} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.order = order
+			shared := map[string][]string{"p": {"role:reporting"}}
+			resources := map[string]core.Resource{
+				"nhi_identity.a": identityResourceOf("a", nil, on("p")), "nhi_identity.b": identityResourceOf("b", nil, on("p")),
+				"nhi_grant.stays": grantResourceOf("nhi_identity.a", core.Body{"exclusive": false, "tolerate": shared}, shared),
+				"nhi_grant.moves": grantResourceOf("nhi_identity.a", core.Body{"exclusive": false}, shared),
+			}
+			s.apply(resources)
+			resources["nhi_grant.moves"] = grantResourceOf("nhi_identity.b", core.Body{"exclusive": false}, shared)
+			plan := s.plan(resources)
+			if text := strings.Join(plan.Warnings, "\n"); plan.Failed() || !strings.Contains(text, "One grant gives up what another one holds") {
+				t.Errorf("errors %q, warnings %q", plan.Errors, plan.Warnings)
+			}
+		})
+	}
+}
