@@ -194,20 +194,25 @@ func (p *grantPlan) checkAccounts() {
 	}
 }
 
-// checkStrangers refuses to plan access for an account that somebody made under the name of the one that the grant was
-// about. It asks only where something is to be granted.
+// checkStrangers refuses to plan access for an account that nobody has marked, and that the identity does not mark in the same
+// plan: one that somebody made under the name of the one that the grant was about, or one that was imported without a change. It
+// asks only where something is to be granted, or where the grant is new.
 func (p *grantPlan) checkStrangers(ctx context.Context, private privateReader) {
-	if p.creating || !known(p.plan.identityName()) || p.plan.accountNames().IsUnknown() || !whollyKnown(ctx, p.plan.Entitlements) {
+	if !known(p.plan.identityName()) || p.plan.accountNames().IsUnknown() || !whollyKnown(ctx, p.plan.Entitlements) {
 		return
 	}
-	grant, shown := p.plan.wish(p.data, p.diags), p.state.recorded(p.data, p.diags)
-	grant.AccountIDs = accountIDs(ctx, private, p.diags)
+	grant, shown := p.plan.wish(p.data, p.diags), lifecycle.Entitlements{}
+	if grant.AccountIDs = map[string]string{}; !p.creating {
+		shown = p.state.recorded(p.data, p.diags)
+		maps.Copy(grant.AccountIDs, accountIDs(ctx, private, p.diags))
+	}
 	if grant.Expired || p.diags.HasError() || p.data.accounts.creates(grant.Identity) {
 		return
 	}
 	targets := mapOfStrings(p.state.Targets)
-	for _, platform := range slices.Sorted(maps.Keys(shown)) {
-		if len(nhi.Without(grant.Declared[platform], shown[platform])) == 0 || grant.AccountIDs[platform] == "" {
+	for _, platform := range slices.Sorted(maps.Keys(grant.Declared)) {
+		before, recorded := shown[platform]
+		if recorded && (len(nhi.Without(grant.Declared[platform], before)) == 0 || grant.AccountIDs[platform] == "") {
 			continue
 		}
 		if id := p.data.accounts.owned(platform, grant.AccountName(platform)); id != "" {

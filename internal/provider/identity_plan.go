@@ -84,6 +84,7 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	r.data.owners.learn(plan.operation().Identity)
 	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
 	if resp.Plan.Raw.Equal(req.State.Raw) {
+		r.data.accounts.disown(state.records()) // nothing will be written: what carries no mark, as after an import, goes on without
 		return
 	}
 	resp.Diagnostics.Append(p.openTargets(ctx, &resp.Plan)...)

@@ -89,6 +89,15 @@ func (p *plannedAccounts) own(platform, account, id string) {
 	p.ids[accountKey{platform, account}] = id
 }
 
+// disown takes back what own has noted of accounts.
+func (p *plannedAccounts) disown(records map[string]lifecycle.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for platform, r := range records {
+		delete(p.ids, accountKey{platform, r.Name})
+	}
+}
+
 // owned is the id of an account that own has noted, "" if it has not.
 func (p *plannedAccounts) owned(platform, account string) string {
 	p.mu.Lock()

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/acctest/core"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sandbox"
 )
 
@@ -213,4 +215,83 @@ func TestGrantOfAnotherIdentity(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unmark takes the mark from an account.
+func (s *scene) unmark(platform, account string) {
+	s.t.Helper()
+	d := s.hand(platform)
+	a, err := d.ReadAccount(s.t.Context(), nhi.Ref{Name: account})
+	if err == nil {
+		err = d.UpdateAccount(s.t.Context(), a.Ref, driver.AccountChange{Mark: &nhi.Mark{}})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestImportedWithoutAChange: an identity that was imported with all that state needs carries no mark until something of it
+// changes. What cannot be applied without is refused in the plan, with the way out.
+func TestImportedWithoutAChange(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	const at = "nhi_identity.x"
+	access := map[string][]string{"p": {"role:reporting"}}
+	resources := map[string]core.Resource{at: identityResourceOf("agent", nil, on("p"), on("q")), "nhi_grant.p": grantResourceOf(at, nil, access)}
+	s.apply(resources)
+	s.unmark("p", "agent")
+	s.unmark("q", "agent")
+	imported, report := s.process().Import(t.Context(), at, "nhi_identity", "agent:p,q")
+	if report.Failed() {
+		t.Fatalf("%+v", report)
+	}
+	imported.JSON = s.state[at].JSON // as by resource identity, with kind and owner
+	s.state[at] = imported
+	if plan := s.plan(resources); !plan.Empty() {
+		t.Fatalf("errors %q, violations %q, changes %+v", plan.Errors, plan.Violations, plan.Changes)
+	}
+
+	with := func(at string, r core.Resource) map[string]core.Resource {
+		out := maps.Clone(resources)
+		out[at] = r
+		return out
+	}
+	more := map[string][]string{"p": {"role:reporting"}, "q": {"role:reporting"}}
+	for name, refused := range map[string]map[string]core.Resource{
+		"a rotation":                      with("nhi_rotation.q", rotationResourceOf(at, "q", "path")),
+		"a grant":                         with("nhi_grant.q", grantResourceOf(at, nil, map[string][]string{"q": {"role:reporting"}})),
+		"a grant of nothing":              with("nhi_grant.q", grantResourceOf(at, nil, map[string][]string{"q": {}})),
+		"another platform of a grant":     with("nhi_grant.p", grantResourceOf(at, nil, more)),
+		"another platform without access": with("nhi_grant.p", grantResourceOf(at, nil, map[string][]string{"p": {"role:reporting"}, "q": {}})),
+	} {
+		s.t.Log(name)
+		s.refuses(refused, `account "agent" on platform "q" is managed by nobody`, "adopt = true")
+	}
+	// What is recorded goes on: more of the same account needs no mark.
+	if plan := s.plan(with("nhi_grant.p", grantResourceOf(at, nil, map[string][]string{"p": {"role:reporting", "role:more"}}))); plan.Failed() {
+		t.Errorf("errors %q, violations %q", plan.Errors, plan.Violations)
+	}
+
+	adopted := with(at, identityResourceOf("agent", nil, core.Body{"platform": "p", "adopt": true}, core.Body{"platform": "q", "adopt": true}))
+	adopted["nhi_rotation.q"], adopted["nhi_grant.p"] = rotationResourceOf(at, "q", "path"), grantResourceOf(at, nil, more)
+	s.apply(adopted)
+	if plan := s.plan(adopted); !plan.Empty() {
+		t.Errorf("errors %q, violations %q, changes %+v", plan.Errors, plan.Violations, plan.Changes)
+	}
+}
+
+// TestGrantOfAnIdentityElsewhere: the identity is declared in another configuration, which may not be applied yet.
+func TestGrantOfAnIdentityElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	grant := map[string]core.Resource{"nhi_grant.x": {Type: "nhi_grant", Body: core.Body{
+		"identity": core.Body{"name": "agent"}, "entitlements": map[string][]string{"p": {"role:reporting"}},
+	}}}
+	if plan := s.plan(grant); plan.Failed() {
+		t.Errorf("errors %q, violations %q", plan.Errors, plan.Violations)
+	}
+	if _, err := s.hand("p").CreateAccount(t.Context(), driver.AccountSpec{Name: "agent"}); err != nil {
+		t.Fatal(err)
+	}
+	s.refuses(grant, `account "agent" on platform "p" is managed by nobody`)
 }

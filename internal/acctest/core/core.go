@@ -32,7 +32,7 @@ type Resource struct {
 }
 
 // Body is what a block says: attributes by their names (a string, a bool, an int, a []string for a list or a set, a
-// map[string][]string or map[string]string, a Ref), blocks as a Body or a []Body.
+// map[string][]string or map[string]string, a Body for an object, a Ref), blocks as a Body or a []Body.
 type Body map[string]any
 
 // Ref is a reference to a whole resource by its address.

@@ -69,6 +69,16 @@ func attributeValue(t tftypes.Type, v any, resolve resolver) tftypes.Value {
 			values[key] = attributeValue(elementType(t), one, resolve)
 		}
 		return tftypes.NewValue(t, values)
+	case Body:
+		object, ok := t.(tftypes.Object)
+		if !ok {
+			panic(fmt.Sprintf("%s is no object", t))
+		}
+		values := make(map[string]tftypes.Value, len(object.AttributeTypes))
+		for name, of := range object.AttributeTypes {
+			values[name] = attributeValue(of, v[name], resolve)
+		}
+		return tftypes.NewValue(t, values)
 	case Ref:
 		return converted(resolve(string(v)), t)
 	default:
