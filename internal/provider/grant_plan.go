@@ -66,7 +66,7 @@ func (r *grantResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		resp.Diagnostics.Append(r.data.owners.keep(ctx, plan.identityName().ValueString(), resp.Private)...)
 	}
 	r.data.planUndelivered(ctx, req, resp, state.Undelivered)
-	if expiresSoon(plan.ExpiresAt, r.data.now()) && !resp.Plan.Raw.Equal(req.State.Raw) {
+	if !resp.Plan.Raw.Equal(req.State.Raw) && mayPass(ctx, req.Private, state.ExpiresAt, plan.ExpiresAt, r.data.now(), &resp.Diagnostics) {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("status"), types.StringUnknown())...)
 	}
 }
@@ -236,7 +236,7 @@ func (p *grantPlan) computed(ctx context.Context) map[string]attr.Value {
 		"status": grantStatus(p.plan.expired(p.data.now())), "pending": stringList(nil), "targets": types.MapUnknown(types.StringType),
 	}
 	if p.plan.ExpiresAt.IsUnknown() {
-		values["status"] = types.StringUnknown() // see expiresSoon
+		values["status"] = types.StringUnknown() // see mayPass
 	}
 	if name := p.plan.identityName(); !p.creating && known(name) && p.data.accounts.creates(name.ValueString()) {
 		// The identity is replaced, and its accounts lose what they hold: this makes it an update, which grants it again.

@@ -208,6 +208,7 @@ func (r *grantResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	state.Pending, state.Undelivered = withWaiting(seen.Pending, state.Undelivered), keptList(state.Undelivered)
 	state.Targets = stringMap(seen.Targets)
 	resp.Diagnostics.Append(setAccountIDs(ctx, resp.Private, seen.AccountIDs)...)
+	resp.Diagnostics.Append(noteSoon(ctx, resp.Private, state.ExpiresAt, r.data.now())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

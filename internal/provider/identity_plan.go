@@ -7,9 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -88,7 +86,7 @@ func (r *identityResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 		return
 	}
 	resp.Diagnostics.Append(p.openTargets(ctx, &resp.Plan)...)
-	if expiresSoon(plan.ExpiresAt, r.data.now()) {
+	if mayPass(ctx, req.Private, state.ExpiresAt, plan.ExpiresAt, r.data.now(), &resp.Diagnostics) {
 		resp.Diagnostics.Append(p.openStatuses(ctx, &resp.Plan)...)
 	}
 }
@@ -133,41 +131,6 @@ func (p *identityPlan) noteLeaving() {
 	}
 }
 
-// wholeSeconds refuses fractions of a second: platforms keep less of them than HCL can write, and would never show the
-// date that was declared.
-func wholeSeconds(date timetypes.RFC3339) error {
-	if at := timeOf(date); at.Nanosecond() != 0 {
-		return fmt.Errorf("write whole seconds: %q", at.Truncate(time.Second).Format(time.RFC3339))
-	}
-	return nil
-}
-
-// expiresSoon reports whether a plan that is made now may be applied when the date has passed. Terraform plans again in the
-// middle of an apply and takes it for a bug if what was planned as active is then planned as suspended or expired, so such a
-// plan leaves that open. A saved plan is rarely applied after a day.
-func expiresSoon(date timetypes.RFC3339, now time.Time) bool {
-	at := timeOf(date)
-	return now.Before(at) && at.Before(now.Add(24*time.Hour))
-}
-
-// openStatuses plans that the accounts may be active or suspended: see expiresSoon.
-func (p *identityPlan) openStatuses(ctx context.Context, plan *tfsdk.Plan) diag.Diagnostics {
-	var planned identityModel
-	diags := plan.Get(ctx, &planned)
-	if planned.Accounts.IsUnknown() {
-		return diags
-	}
-	for platform, account := range planned.Accounts.Elements() {
-		configured, err := p.data.fleet.Platform(platform)
-		if err != nil || !configured.Abilities().Suspend || account.IsUnknown() {
-			continue
-		}
-		at := path.Root("accounts").AtMapKey(platform).AtName("status")
-		diags.Append(plan.SetAttribute(ctx, at, types.StringUnknown())...)
-	}
-	return diags
-}
-
 // openTargets leaves open the target of accounts that state pins to one from before a migration: the apply records the one that
 // answers, which is not asked for here, so that a platform that is down does not hold up the others.
 func (p *identityPlan) openTargets(ctx context.Context, plan *tfsdk.Plan) diag.Diagnostics {
@@ -182,11 +145,6 @@ func (p *identityPlan) openTargets(ctx context.Context, plan *tfsdk.Plan) diag.D
 	return diags
 }
 
-func expiredText(at, now time.Time, advice string) string {
-	return fmt.Sprintf("%s is past (it is %s now). Write a date to come. %s",
-		at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339), advice)
-}
-
 // computed returns the computed attributes as they will be after the apply.
 func (p *identityPlan) computed(ctx context.Context) map[string]attr.Value {
 	values := map[string]attr.Value{
@@ -194,22 +152,23 @@ func (p *identityPlan) computed(ctx context.Context) map[string]attr.Value {
 		"account_names": types.MapUnknown(types.StringType),
 		"pending":       stringList(nil),
 	}
-	blocks := p.plan.accountBlocks()
-	if p.plan.Name.IsUnknown() || p.plan.Account.IsUnknown() || len(blocks) < len(p.plan.Account.Elements()) {
+	if p.creating && known(p.plan.Name) {
+		p.data.accounts.create(p.plan.Name.ValueString())
+	}
+	recorded := p.state.records()
+	if !p.decided() {
+		if known(p.plan.Name) { // Otherwise the identity is replaced, which says it all.
+			p.warnRemovals(recorded)
+		}
 		return values
 	}
-	for _, b := range blocks {
-		if b.platform.IsUnknown() || b.name.IsUnknown() {
-			return values
-		}
-	}
-	records, recorded := make(map[string]attr.Value), p.state.records()
-	for _, b := range blocks {
+	records := make(map[string]attr.Value)
+	for _, b := range p.plan.accountBlocks() {
 		if r, ok := p.account(ctx, b, recorded); ok {
 			records[b.platform.ValueString()] = r
 		}
 	}
-	p.data.accounts.complete(p.plan.Name.ValueString(), slices.Collect(maps.Keys(records)), p.creating)
+	p.data.accounts.complete(p.plan.Name.ValueString(), slices.Collect(maps.Keys(records)))
 	p.warnRemovals(recorded)
 	if p.diags.HasError() {
 		return nil
@@ -217,6 +176,18 @@ func (p *identityPlan) computed(ctx context.Context) map[string]attr.Value {
 	values["accounts"] = types.MapValueMust(types.ObjectType{AttrTypes: recordTypes()}, records)
 	values["account_names"] = p.plan.accountNames()
 	return values
+}
+
+// decided reports whether it is known which accounts the identity is to have.
+func (p *identityPlan) decided() bool {
+	return !p.plan.Name.IsUnknown() && p.platformsKnown() &&
+		!slices.ContainsFunc(p.plan.accountBlocks(), func(b accountBlock) bool { return b.name.IsUnknown() })
+}
+
+func (p *identityPlan) platformsKnown() bool {
+	blocks := p.plan.accountBlocks()
+	return !p.plan.Account.IsUnknown() && len(blocks) == len(p.plan.Account.Elements()) &&
+		!slices.ContainsFunc(blocks, func(b accountBlock) bool { return b.platform.IsUnknown() })
 }
 
 // account checks one account block and returns what accounts will say of it.
@@ -337,8 +308,22 @@ func (p *identityPlan) warnRemovals(recorded map[string]lifecycle.Record) {
 		if p.data.fleet.Retired(platform) {
 			continue // it counts as gone
 		}
-		p.diags.AddAttributeWarning(path.Root("account"), fmt.Sprintf("Account %q on platform %q will be deleted", recorded[platform].Name, platform),
-			"The identity has no such account any more. Applying this plan ends its sessions, revokes its credentials and entitlements "+
-				"and deletes it, although Terraform counts this as an update.")
+		verb, why := "will", "The identity has no such account any more. Applying"
+		if p.undecided(platform) {
+			verb, why = "may", "Whether the identity still has this account is known only when the plan is applied. If it has not, applying"
+		}
+		p.diags.AddAttributeWarning(path.Root("account"), fmt.Sprintf("Account %q on platform %q %s be deleted", recorded[platform].Name, platform, verb),
+			why+" this plan ends its sessions, revokes its credentials and entitlements and deletes it, although Terraform counts this as "+
+				"an update.")
 	}
+}
+
+// undecided reports whether it is not known what account the identity is to have on the platform.
+func (p *identityPlan) undecided(platform string) bool {
+	for _, b := range p.plan.accountBlocks() {
+		if known(b.platform) && b.platform.ValueString() == platform {
+			return b.name.IsUnknown()
+		}
+	}
+	return !p.platformsKnown()
 }

@@ -252,6 +252,7 @@ func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, r
 	state.record(seen.Records, seen.Pending)
 	state.Pending, state.Undelivered = withWaiting(seen.Pending, state.Undelivered), keptList(state.Undelivered)
 	state.refreshSettings(seen.Accounts)
+	resp.Diagnostics.Append(noteSoon(ctx, resp.Private, state.ExpiresAt, r.data.now())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

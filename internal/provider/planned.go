@@ -71,10 +71,9 @@ func (p *plannedAccounts) claimRealm(realm, account, platform string) error {
 }
 
 // complete notes all platforms on which an identity has an account.
-func (p *plannedAccounts) complete(identity string, platforms []string, creating bool) {
+func (p *plannedAccounts) complete(identity string, platforms []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.created[identity] = p.created[identity] || creating
 	set := make(map[string]struct{}, len(platforms))
 	for _, platform := range platforms {
 		set[platform] = struct{}{}
@@ -136,6 +135,13 @@ func (p *plannedAccounts) leaves(platform string, account nhi.Account) bool {
 	defer p.mu.Unlock()
 	noted, ok := p.leaving[accountKey{platform, account.Name}]
 	return ok && noted == leavingAccount{account.Mark.Identity, account.ID}
+}
+
+// create notes that the plan makes the identity, also where not all of its accounts are known.
+func (p *plannedAccounts) create(identity string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.created[identity] = true
 }
 
 // creates reports whether the plan makes the identity, anew or for the first time.

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -294,4 +295,78 @@ func TestGrantOfAnIdentityElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.refuses(grant, `account "agent" on platform "p" is managed by nobody`)
+}
+
+// TestReplacedWithALateName: an identity is replaced, and what its account is called is known only when that is applied. The
+// grant and the rotation are then the same updates as in the plan.
+func TestReplacedWithALateName(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]core.Body{
+		"another name": {"platform": "p", "name": core.Later("svc2")}, "the same name": {"platform": "p", "name": core.Later("svc")},
+		"the platform": {"platform": core.Later("p"), "name": "svc"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			const at = "nhi_identity.x"
+			resources := map[string]core.Resource{
+				at:               identityResourceOf("agent", nil, core.Body{"platform": "p", "name": "svc"}),
+				"nhi_grant.x":    grantResourceOf(at, nil, map[string][]string{"p": {"role:reporting"}}),
+				"nhi_rotation.x": rotationResourceOf(at, "p", "path"),
+			}
+			s.apply(resources)
+			tainted := *s.state[at]
+			tainted.Tainted = true
+			s.state[at] = &tainted
+			resources[at] = identityResourceOf("agent", nil, late)
+			s.apply(resources)
+			account := "svc"
+			if later, ok := late["name"].(core.Later); ok {
+				account = string(later)
+			}
+			resources[at] = identityResourceOf("agent", nil, core.Body{"platform": "p", "name": account})
+			if plan := s.plan(resources); !plan.Empty() {
+				t.Errorf("errors %q, violations %q, changes %+v", plan.Errors, plan.Violations, plan.Changes)
+			}
+			a, err := s.hand("p").ReadAccount(t.Context(), nhi.Ref{Name: account})
+			if err != nil || len(a.Entitlements) != 1 || len(a.Credentials) != 1 {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+}
+
+// TestRemovalsThatAreNotKnown: the plan warns of every account that the apply may delete.
+func TestRemovalsThatAreNotKnown(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.apply(map[string]core.Resource{"nhi_identity.x": identityResourceOf("agent", nil, on("p"), on("q"))})
+	const here, may, will = "", "may", "will"
+	for name, test := range map[string]struct {
+		accounts []core.Body
+		p, q     string
+	}{
+		"a late name, a block less":   {[]core.Body{{"platform": "p", "name": core.Later("svc")}}, may, will},
+		"a late name, another name":   {[]core.Body{{"platform": "p", "name": core.Later("svc")}, {"platform": "q", "name": "svc"}}, may, will},
+		"a late name, a block as is":  {[]core.Body{{"platform": "p", "name": core.Later("svc")}, on("q")}, may, here},
+		"a late platform":             {[]core.Body{{"platform": core.Later("p")}, on("q")}, may, here},
+		"a late platform, a new name": {[]core.Body{{"platform": core.Later("p")}, {"platform": "q", "name": "svc"}}, may, will},
+		"all is known":                {[]core.Body{on("p")}, here, will},
+	} {
+		plan := s.plan(map[string]core.Resource{"nhi_identity.x": identityResourceOf("agent", nil, test.accounts...)})
+		if plan.Failed() {
+			t.Errorf("%s: %q, %q", name, plan.Errors, plan.Violations)
+		}
+		for platform, verb := range map[string]string{"p": test.p, "q": test.q} {
+			var got string
+			for _, warning := range plan.Warnings {
+				if about, rest, ok := strings.Cut(warning, fmt.Sprintf(`on platform %q `, platform)); ok && strings.HasSuffix(about, `Account "agent" `) {
+					got, _, _ = strings.Cut(rest, " be deleted")
+				}
+			}
+			if got != verb {
+				t.Errorf("%s: account on %s: %q, want %q; %q", name, platform, got, verb, plan.Warnings)
+			}
+		}
+	}
 }

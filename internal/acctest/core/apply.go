@@ -128,12 +128,12 @@ func (w *applying) keep(c Change, value tftypes.Value, applied *tfprotov6.ApplyR
 
 func (w *applying) make(ctx context.Context, c Change) (ok bool) {
 	r := w.plan.config.Resources[c.Address]
-	config := blockValue(w.core.block(c.Type), r.Body, func(address string) tftypes.Value {
+	config := blockValue(w.core.block(c.Type), r.Body, resolver{applying: true, resource: func(address string) tftypes.Value {
 		if object := w.state[address]; object != nil {
 			return w.core.Value(object)
 		}
 		panic(c.Address + " refers to " + address + ", which is not there")
-	})
+	}})
 	before := w.state[c.Address]
 	final, ok := w.final(ctx, c, config, before)
 	if !ok || final.Action == NoOp {

@@ -32,11 +32,14 @@ type Resource struct {
 }
 
 // Body is what a block says: attributes by their names (a string, a bool, an int, a []string for a list or a set, a
-// map[string][]string or map[string]string, a Body for an object, a Ref), blocks as a Body or a []Body.
+// map[string][]string or map[string]string, a Body for an object, a Ref, a Later), blocks as a Body or a []Body.
 type Body map[string]any
 
 // Ref is a reference to a whole resource by its address.
 type Ref string
+
+// Later is a string that is known only when the plan is applied, as one that another provider's resource computes.
+type Later string
 
 // needs lists the addresses that the block refers to.
 func (r Resource) needs() []string {
@@ -111,7 +114,7 @@ type Process struct {
 // Start configures a server. Whatever the report says, the process can be used up to its first call.
 func (c *Core) Start(ctx context.Context, server tfprotov6.ProviderServer, config Body) (*Process, *Report) {
 	p, report := &Process{core: c, server: server}, &Report{}
-	value := dynamic(blockValue(c.schemas.Provider.Block, config, nil))
+	value := dynamic(blockValue(c.schemas.Provider.Block, config, resolver{}))
 	if !c.valid[string(value.MsgPack)] { // once per configuration: it asks nothing but that
 		validated, err := server.ValidateProviderConfig(ctx, &tfprotov6.ValidateProviderConfigRequest{Config: value})
 		if report.call("provider", err) || report.take("provider", validated.Diagnostics) {

@@ -115,7 +115,7 @@ func (w *planning) instance(ctx context.Context, address string) (ok bool) {
 		before = &fresh
 		w.plan.Refreshed[address] = before
 	}
-	config := blockValue(w.core.block(r.Type), r.Body, func(address string) tftypes.Value { return w.values[address] })
+	config := blockValue(w.core.block(r.Type), r.Body, resolver{resource: func(address string) tftypes.Value { return w.values[address] }})
 	change, ok := w.change(ctx, &w.plan.Report, address, r.Type, config, before)
 	if ok {
 		w.values[address] = change.Planned

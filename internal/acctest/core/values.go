@@ -11,8 +11,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
-// resolver returns the value of a resource that is referred to.
-type resolver func(address string) tftypes.Value
+// resolver says what is known by now.
+type resolver struct {
+	// resource returns the value of a resource that is referred to.
+	resource func(address string) tftypes.Value
+	// applying makes Later known.
+	applying bool
+}
 
 // blockValue builds the value of a block. Like core it has no null where a block could be repeated.
 func blockValue(b *tfprotov6.SchemaBlock, body Body, resolve resolver) tftypes.Value {
@@ -80,7 +85,12 @@ func attributeValue(t tftypes.Type, v any, resolve resolver) tftypes.Value {
 		}
 		return tftypes.NewValue(t, values)
 	case Ref:
-		return converted(resolve(string(v)), t)
+		return converted(resolve.resource(string(v)), t)
+	case Later:
+		if !resolve.applying {
+			return tftypes.NewValue(t, tftypes.UnknownValue)
+		}
+		return tftypes.NewValue(t, string(v))
 	default:
 		panic(fmt.Sprintf("a value of type %T", v))
 	}
