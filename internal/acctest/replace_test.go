@@ -257,9 +257,9 @@ func TestGrantLeavesAStrangersAccountAlone(t *testing.T) {
 	s.foreign("agent", "role:theirs")
 	w.Plan(exitError).Has(t, "is managed by nobody")
 	s.holds("agent", "role:theirs")
-	w.ApplyFails("-refresh=false", "-replace=nhi_grant.this")
+	w.ApplyFails("-refresh=false", "-replace=nhi_grant.this").Has(t, "Unable to plan the grant", "is managed by nobody")
 	s.holds("agent", "role:theirs")
-	w.Destroy()
+	w.Destroy("-refresh=false") // otherwise Terraform plans what is in use before it plans to destroy it
 	s.holds("agent", "role:theirs")
 }
 
