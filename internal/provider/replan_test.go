@@ -107,10 +107,21 @@ func (s *scene) refuses(resources map[string]core.Resource, words ...string) {
 	}
 }
 
-// backwards is the order that core.Order has none for.
-func backwards(keys []string) []string {
-	slices.Reverse(keys)
-	return keys
+// inBothOrders runs a test with what may happen in any order happening forwards, and backwards.
+func inBothOrders(t *testing.T, test func(t *testing.T, s *scene)) {
+	t.Parallel()
+	backwards := func(keys []string) []string {
+		slices.Reverse(keys)
+		return keys
+	}
+	for name, order := range map[string]core.Order{"forwards": nil, "backwards": backwards} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.order = order
+			test(t, s)
+		})
+	}
 }
 
 func identityResourceOf(name string, more core.Body, accounts ...core.Body) core.Resource {
@@ -140,82 +151,64 @@ func grantResourceOf(identity string, more core.Body, entitlements map[string][]
 // TestAnotherTakesTheName: an identity gets another name and another address declares the one it had, as with count over a
 // list to which something was added in front. The deletion of the old and the creation of the new come in any order.
 func TestAnotherTakesTheName(t *testing.T) {
-	t.Parallel()
-	for name, order := range map[string]core.Order{"forwards": nil, "backwards": backwards} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t)
-			s.order = order
-			declare := func(names ...string) map[string]core.Resource {
-				out := map[string]core.Resource{}
-				for i, name := range names {
-					out["nhi_identity.x"+string(rune('0'+i))] = identityResourceOf(name, nil, on("p"))
-				}
-				return out
+	inBothOrders(t, func(t *testing.T, s *scene) {
+		declare := func(names ...string) map[string]core.Resource {
+			out := map[string]core.Resource{}
+			for i, name := range names {
+				out["nhi_identity.x"+string(rune('0'+i))] = identityResourceOf(name, nil, on("p"))
 			}
-			s.apply(declare("a", "b"))
-			s.refuses(declare("z", "a", "b"), "Two objects of one identity", "do that in two applies", `nhi_identity.<x>["<key>"]`)
-			s.refuses(declare("b", "a"), "Two objects of one identity")
+			return out
+		}
+		s.apply(declare("a", "b"))
+		s.refuses(declare("z", "a", "b"), "Two objects of one identity", "do that in two applies", `nhi_identity.<x>["<key>"]`)
+		s.refuses(declare("b", "a"), "Two objects of one identity")
 
-			// Such an apply may have left one identity at two addresses.
-			s.state["nhi_identity.x2"] = s.state["nhi_identity.x0"]
-			s.refuses(declare("z", "b", "a"), "Two objects of one identity", "terraform state rm")
-			delete(s.state, "nhi_identity.x0")
-			s.apply(declare("z", "b", "a"))
+		// Such an apply may have left one identity at two addresses.
+		s.state["nhi_identity.x2"] = s.state["nhi_identity.x0"]
+		s.refuses(declare("z", "b", "a"), "Two objects of one identity", "terraform state rm")
+		delete(s.state, "nhi_identity.x0")
+		s.apply(declare("z", "b", "a"))
 
-			s.apply(declare("y", "b", "a"))
-			s.apply(declare("y", "b", "a", "z"))
-		})
-	}
+		s.apply(declare("y", "b", "a"))
+		s.apply(declare("y", "b", "a", "z"))
+	})
 }
 
 // TestAnotherTakesTheRotation: the same of rotations, which go by identity and platform.
 func TestAnotherTakesTheRotation(t *testing.T) {
-	t.Parallel()
-	for name, order := range map[string]core.Order{"forwards": nil, "backwards": backwards} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t)
-			s.order = order
-			declare := func(platforms ...string) map[string]core.Resource {
-				out := map[string]core.Resource{"nhi_identity.x": identityResourceOf("a", nil, on("p"), on("q"))}
-				for i, platform := range platforms {
-					at := "x" + string(rune('0'+i))
-					out["nhi_rotation."+at] = rotationResourceOf("nhi_identity.x", platform, at)
-				}
-				return out
+	inBothOrders(t, func(t *testing.T, s *scene) {
+		declare := func(platforms ...string) map[string]core.Resource {
+			out := map[string]core.Resource{"nhi_identity.x": identityResourceOf("a", nil, on("p"), on("q"))}
+			for i, platform := range platforms {
+				at := "x" + string(rune('0'+i))
+				out["nhi_rotation."+at] = rotationResourceOf("nhi_identity.x", platform, at)
 			}
-			s.apply(declare("p"))
-			s.refuses(declare("q", "p"), "Two objects of one rotation", "do that in two applies")
-			s.apply(declare("q"))
-			s.apply(declare("q", "p"))
-		})
-	}
+			return out
+		}
+		s.apply(declare("p"))
+		s.refuses(declare("q", "p"), "Two objects of one rotation", "do that in two applies")
+		s.apply(declare("q"))
+		s.apply(declare("q", "p"))
+	})
 }
 
 // TestGrantOfAnotherIdentity: a grant that becomes one of another identity gives up what it gave the first, also what another
 // grant holds that the plan leaves as it is.
 func TestGrantOfAnotherIdentity(t *testing.T) {
-	t.Parallel()
-	for name, order := range map[string]core.Order{"forwards": nil, "backwards": backwards} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t)
-			s.order = order
-			shared := map[string][]string{"p": {"role:reporting"}}
-			resources := map[string]core.Resource{
-				"nhi_identity.a": identityResourceOf("a", nil, on("p")), "nhi_identity.b": identityResourceOf("b", nil, on("p")),
-				"nhi_grant.stays": grantResourceOf("nhi_identity.a", core.Body{"exclusive": false, "tolerate": shared}, shared),
-				"nhi_grant.moves": grantResourceOf("nhi_identity.a", core.Body{"exclusive": false}, shared),
-			}
-			s.apply(resources)
-			resources["nhi_grant.moves"] = grantResourceOf("nhi_identity.b", core.Body{"exclusive": false}, shared)
-			plan := s.plan(resources)
-			if text := strings.Join(plan.Warnings, "\n"); plan.Failed() || !strings.Contains(text, "One grant gives up what another one holds") {
-				t.Errorf("errors %q, warnings %q", plan.Errors, plan.Warnings)
-			}
-		})
-	}
+	inBothOrders(t, func(t *testing.T, s *scene) {
+		shared := map[string][]string{"p": {"role:reporting"}}
+		resources := map[string]core.Resource{
+			"nhi_identity.a": identityResourceOf("a", nil, on("p")), "nhi_identity.b": identityResourceOf("b", nil, on("p")),
+			"nhi_grant.stays": grantResourceOf("nhi_identity.a", core.Body{"exclusive": false, "tolerate": shared}, shared),
+			"nhi_grant.moves": grantResourceOf("nhi_identity.a", core.Body{"exclusive": false}, shared),
+		}
+		s.apply(resources)
+		resources["nhi_grant.moves"] = grantResourceOf("nhi_identity.b", core.Body{"exclusive": false}, shared)
+		plan := s.plan(resources)
+		if text := strings.Join(plan.Warnings, "\n"); plan.Failed() || !strings.Contains(text, "One grant gives up what another one holds") {
+			t.Errorf("errors %q, warnings %q", plan.Errors, plan.Warnings)
+		}
+	})
 }
 
 // unmark takes the mark from an account.
