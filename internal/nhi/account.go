@@ -52,7 +52,8 @@ type Account struct {
 	Entitlements []Entitlement
 	// Credentials holds what is known of the account's credentials, never their texts; oldest first.
 	Credentials []Credential
-	// Settings holds the kind's own settings of the account (driver.Spec.Settings) in canonical text.
+	// Settings holds the kind's own settings of the account (driver.Spec.Settings) in canonical text. A text that is empty may
+	// be left out; numbers and truth values never are.
 	Settings map[string]string
 	// ExpiresAt is the platform's native expiry of the account, zero if it has none.
 	ExpiresAt time.Time

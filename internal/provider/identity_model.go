@@ -226,11 +226,12 @@ func (m *identityModel) refreshSettings(observed map[string]nhi.Account) {
 	m.Account = types.SetValueMust(m.Account.ElementType(context.Background()), elements)
 }
 
+// refreshed replaces what is declared by what is observed. A text that the platform leaves out is empty there.
 func refreshed(settings types.Object, observed map[string]string) types.Object {
 	attributes := settings.Attributes()
 	for name, declared := range attributes {
-		text, ok := observed[name]
-		if want, set := settingText(declared); ok && set && want != text {
+		text := observed[name]
+		if want, set := settingText(declared); set && want != text {
 			attributes[name] = settingValue(declared, text)
 		}
 	}
