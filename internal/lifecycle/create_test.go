@@ -275,8 +275,8 @@ func TestInspect(t *testing.T) {
 	w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours})
 	adopted := w.b.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}})
 	for platform, want := range map[string]lifecycle.Preview{
-		"a": {Target: "target-a", Realm: "target-a", Found: true},
-		"b": {Target: "target-b", Realm: "target-b", AdoptedID: adopted.ID},
+		"a": {Target: "target-a", Realm: "target-a", Found: true, Status: nhi.Active},
+		"b": {Target: "target-b", Realm: "target-b", AdoptedID: adopted.ID, Status: nhi.Active},
 		"c": {Target: "target-c", Realm: "target-c"},
 	} {
 		got, err := lifecycle.Inspect(t.Context(), w.fleet(), "billing", platform, lifecycle.Account{Name: "billing", Adopt: true})

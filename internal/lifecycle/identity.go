@@ -121,6 +121,8 @@ type Preview struct {
 	Found bool
 	// AdoptedID is the id of an account that is there without a mark and will be taken over, "" if there is none.
 	AdoptedID string
+	// Status is that of an account that is there and ours, or will be taken over, "" if there is none.
+	Status nhi.Status
 	// Lacking names what our admin account may not do and would have to.
 	Lacking []string
 }
@@ -151,6 +153,7 @@ func Inspect(ctx context.Context, f *fleet.Fleet, identity, platform string, acc
 	if preview.Found = existing.Mark == mark; !preview.Found {
 		preview.AdoptedID = existing.ID
 	}
+	preview.Status = existing.Status
 	return preview, nil
 }
 

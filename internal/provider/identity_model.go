@@ -273,6 +273,24 @@ func (m identityModel) reportRemade(records map[string]lifecycle.Record, diags *
 	}
 }
 
+// reportStatuses says which accounts that the provider cannot suspend are not in the status that the plan knew.
+func (m identityModel) reportStatuses(f *fleet.Fleet, records map[string]lifecycle.Record, diags *diag.Diagnostics) {
+	for platform, planned := range m.records() {
+		configured, err := f.Platform(platform)
+		now, there := records[platform]
+		if err != nil || configured.Abilities().Suspend || !there || planned.Status == "" || planned.Status == now.Status {
+			continue
+		}
+		what := "suspended"
+		if now.Status != nhi.Suspended {
+			what = "resumed"
+		}
+		diags.AddAttributeError(path.Root("accounts").AtMapKey(platform), fmt.Sprintf("Account %q on platform %q was %s meanwhile",
+			now.Name, platform, what), "That was done outside Terraform after this plan was made, or was not seen because the plan did not "+
+			"refresh. Run again: the next plan knows it.")
+	}
+}
+
 // advice says what a user can do next, where that does not follow from the error itself.
 func advice(verb string) string {
 	switch verb {

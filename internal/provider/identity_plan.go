@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -213,8 +214,7 @@ func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map
 	}
 	status := nhi.Active
 	switch {
-	case !platform.Abilities().Suspend:
-		p.warnStaysActive(b, platform, accountName)
+	case !platform.Abilities().Suspend: // it stays what it is
 	case p.plan.Enabled.IsUnknown() || p.plan.ExpiresAt.IsUnknown():
 		status = "" // not known yet
 	case p.plan.suspended(p.data.now()):
@@ -226,20 +226,30 @@ func (p *identityPlan) account(ctx context.Context, b accountBlock, recorded map
 			addErrorAt(p.diags, b.path(), "Same account on two platforms", p.data.accounts.claimRealm(realm, accountName, name))
 		}
 		p.data.accounts.own(name, accountName, r.ID)
+		if !platform.Abilities().Suspend {
+			status = r.Status
+		}
+		p.warnStays(b, platform, r.Name, status)
 		r.Status = status
 		return recordValue(r), true
 	}
 	return p.newAccount(ctx, b, platform, lifecycle.Record{Name: accountName, Status: status})
 }
 
-// warnStaysActive says in the plan that an account goes on working although the identity is to be suspended.
-func (p *identityPlan) warnStaysActive(b accountBlock, platform *fleet.Platform, accountName string) {
-	if !p.plan.suspended(p.data.now()) {
+// warnStays says in the plan that an account goes on working although the identity is to be suspended, or the other way round.
+func (p *identityPlan) warnStays(b accountBlock, platform *fleet.Platform, accountName string, status nhi.Status) {
+	suspended, open := p.plan.suspended(p.data.now()), p.plan.Enabled.IsUnknown() || p.plan.ExpiresAt.IsUnknown()
+	if platform.Abilities().Suspend || suspended == (status == nhi.Suspended) || !suspended && open {
 		return
 	}
-	p.diags.AddAttributeWarning(b.path("platform"), fmt.Sprintf("Account %q on platform %q stays active", accountName, platform.Name()),
-		fmt.Sprintf("%s cannot suspend accounts, so neither enabled = false nor a passed expires_at stops this one. To end its access, "+
-			"remove the account block, or what its grants give it and the rotation of its credentials.", platform.Spec().Title))
+	title := platform.Spec().Title
+	detail := title + " cannot suspend accounts, so neither enabled = false nor a passed expires_at stops this one. To end its access, " +
+		"remove the account block, or what its grants give it and the rotation of its credentials."
+	if !suspended {
+		detail = title + " can suspend and resume no accounts as this platform is configured, so enabled = true does not let this one " +
+			"in: it has to be resumed where it was suspended."
+	}
+	p.diags.AddAttributeWarning(b.path("platform"), fmt.Sprintf("Account %q on platform %q stays %s", accountName, platform.Name(), status), detail)
 }
 
 // checkBlock checks what a block says against the platform's kind.
@@ -268,6 +278,10 @@ func (p *identityPlan) checkBlock(b accountBlock, platform *fleet.Platform, acco
 func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform *fleet.Platform, r lifecycle.Record) (attr.Value, bool) {
 	wish := lifecycle.Account{Name: r.Name, Adopt: b.adopt.ValueBool() || b.adopt.IsUnknown()}
 	preview, err := lifecycle.Inspect(ctx, p.data.fleet, p.plan.Name.ValueString(), platform.Name(), wish)
+	p.warnStays(b, platform, r.Name, cmp.Or(preview.Status, nhi.Active))
+	if !platform.Abilities().Suspend {
+		r.Status = "" // One that is there by then stays what it is.
+	}
 	if errors.Is(err, fleet.ErrNotConfigured) {
 		return recordValue(r), true
 	}

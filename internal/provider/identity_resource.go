@@ -278,6 +278,7 @@ func (r *identityResource) Update(ctx context.Context, req resource.UpdateReques
 	problems = append(problems, more...)
 	plan.report("update", problems, &resp.Diagnostics)
 	plan.reportRemade(records, &resp.Diagnostics)
+	plan.reportStatuses(r.data.fleet, records, &resp.Diagnostics)
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.record(records, pendingOf(problems))
 	// Also where a platform failed: that its account carries no mark is then what is left to do.
