@@ -3,9 +3,12 @@ package acctest
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/testenv"
 )
 
@@ -50,6 +53,7 @@ func TestReviewRefusals(t *testing.T) {
 	box, vault := sandboxSite(t, "company"), vaultSite(t, "secrets", "")
 	c := config{stack: unique(t, "stack"), identity: unique(t, "agent"), sites: []*site{box, vault}}
 	box.foreign(c.identity)
+	box.marked("theirs", nhi.Mark{Stack: "another", Identity: c.identity})
 	w := NewWorkspace(t, vault.env...)
 	for _, test := range []struct{ block, says string }{
 		{`data "nhi_platform" "this" { name = "compony" }`, `did you mean "company"?`},
@@ -60,8 +64,10 @@ func TestReviewRefusals(t *testing.T) {
 		{`data "nhi_holders" "this" { entitlements = ["table:finance.invoices#SELECT"] }`, `write "table:finance.invoices#select"`},
 		{`data "nhi_holders" "this" { entitlements = [] }`, `set must contain at least 1 elements`},
 		{`data "nhi_entitlements" "this" { platform = "company" }`, `Missing Attribute Configuration`},
-		{fmt.Sprintf(`data "nhi_entitlements" "this" { identity = { name = "x", account_names = { company = %q } } }`, c.identity),
-			`was not made by this provider`},
+		{`data "nhi_entitlements" "this" { identity = { name = "x", account_names = { company = "theirs" } } }`, `belongs to the stack "another"`},
+		{`data "nhi_entitlements" "this" { identity = { name = null, account_names = {} } }`, `Invalid identity name`},
+		{fmt.Sprintf(`data "nhi_entitlements" "this" { identity = { name = %q, account_names = {} } }`, c.identity),
+			fmt.Sprintf(`account_names = { company = %q }`, c.identity)},
 		{`data "nhi_entitlements" "this" {
   platform = "company"
   account  = "nobody-there"
@@ -74,23 +80,52 @@ func TestReviewRefusals(t *testing.T) {
 		w.Configure(providerOver(c.stack, c.sites...) + test.block)
 		w.Plan(exitError).Has(t, test.says)
 	}
-	// An unmarked account of the identity's name is not the identity's; looked at by its name it shows.
-	w.Configure(providerOver(c.stack, c.sites...) + fmt.Sprintf(`
-data "nhi_entitlements" "identity" { identity = { name = %[1]q, account_names = {} } }
-
-data "nhi_account" "this" {
-  platform = "company"
-  name     = %[1]q
 }
 
-output "identity" { value = length(data.nhi_entitlements.identity.entitlements) }
-output "account" { value = data.nhi_account.this }
-`, c.identity))
-	w.Apply()
-	seen := output[seenAccount](w, "account")
-	if n := output[int](w, "identity"); n != 0 || seen.ManagedBy != "nobody" || seen.Identity != "" || seen.Name != c.identity {
-		t.Errorf("the identity holds %d entitlements, the account is %+v", n, seen)
+// TestReviewOfAdopted: an account that nobody marked is an identity's where the configuration or state has it, or account_names
+// names it.
+func TestReviewOfAdopted(t *testing.T) {
+	t.Parallel()
+	box := sandboxSite(t, "company")
+	c := config{stack: "stack", identity: "agent", sites: []*site{box}}
+	box.foreign(c.identity, box.entitlements[0])
+	w := NewWorkspace(t)
+	review := func(identity string) string {
+		return "data \"nhi_entitlements\" \"this\" { identity = " + identity + " }\n" +
+			"output \"held\" { value = data.nhi_entitlements.this.entitlements[*].entitlement }\n"
 	}
+	holds := func() {
+		t.Helper()
+		if got := output[[]string](w, "held"); !slices.Equal(got, []string{box.entitlements[0]}) {
+			t.Errorf("the review shows %q", got)
+		}
+	}
+	w.Configure(providerOver(c.stack, box) + review(`{ name = "agent", account_names = { company = "agent" } }`) +
+		"data \"nhi_account\" \"this\" {\n  platform = \"company\"\n  name     = \"agent\"\n}\noutput \"account\" { value = data.nhi_account.this }\n")
+	w.Apply()
+	holds()
+	if seen := output[seenAccount](w, "account"); seen.ManagedBy != "nobody" || seen.Identity != "" || seen.Name != c.identity {
+		t.Errorf("the account is %+v", seen)
+	}
+
+	w.Configure(providerOver(c.stack, box) + review("nhi_identity.this") + `
+import {
+  to = nhi_identity.this
+  id = "agent"
+}
+resource "nhi_identity" "this" {
+  name  = "agent"
+  kind  = "workload"
+  owner = "team@example.com"
+  account { platform = "company" }
+}
+`)
+	w.Apply()
+	holds()
+	none := nhi.Mark{}
+	box.do(box.hand.UpdateAccount(t.Context(), nhi.Ref{Name: "agent"}, driver.AccountChange{Mark: &none}))
+	w.ApplyOnly("-refresh-only") // The identity is read, and not planned.
+	holds()
 }
 
 const functionsHCL = `

@@ -172,8 +172,7 @@ func (r *rescue) run(ctx context.Context, given string) error {
 		return failure
 	}
 	if !gone && account.Mark.IsZero() {
-		return fmt.Errorf("account %q on platform %q carries no mark, so it may be a stranger's, and it was not touched; if it is the "+
-			"identity's, name it: account_names = { %s = %q }", account.Name, platform, platform, account.Name)
+		return unmarked(platform, account, ", and it was not touched")
 	}
 	if !complete {
 		return unlisted(platform, r.mark.Identity)

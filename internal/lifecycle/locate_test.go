@@ -108,7 +108,7 @@ func TestFoundByMarkInAList(t *testing.T) {
 	if records["l"].Name != "T_1" || len(records) != 1 {
 		t.Errorf("import: %+v", records)
 	}
-	r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, nil)
+	r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, nil, undeclared)
 	must(t, problems)
 	if diff := cmp.Diff([]string{"l/T_1 role:x"}, heldTexts(r)); diff != "" {
 		t.Errorf("review (-want +got):\n%s", diff)
@@ -120,7 +120,7 @@ func TestFoundByMarkInAList(t *testing.T) {
 	f = fleet.New("payments", nil, []fleet.Config{{Name: "l", Spec: spec, Open: func() (driver.Driver, error) { return lists{plain{m}}, nil }}})
 	records, _, problems = lifecycle.Locate(t.Context(), f, "billing", nil)
 	must(t, problems)
-	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, nil)
+	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, nil, undeclared)
 	must(t, problems)
 	if diff := cmp.Diff([]string{"l/billing role:z"}, heldTexts(r)); diff != "" || records["l"].Name != "billing" || slices.Contains(m.ops, "list") {
 		t.Errorf("import %+v, operations %v, review (-want +got):\n%s", records, m.ops, diff)

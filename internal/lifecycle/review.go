@@ -107,18 +107,21 @@ func ExplainAccount(ctx context.Context, f *fleet.Fleet, platform, account strin
 
 // ExplainIdentity tells everything that the accounts of an identity hold which carry the mark of this stack, whatever they are
 // called; of a platform without a bulk read, the one of the identity's own name is enough. Platforms without such an account are
-// left out, unless accountNames names an account there: that must exist and be the identity's, and is then the only one. On a platform that cannot list its accounts and has none of the identity's
-// name it is not known whether there is one: that is a problem. No platforms are all of them.
-func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accountNames map[string]string, platforms []string) (Review, Problems) {
+// left out, unless accountNames names an account there: that must exist and be the identity's or nobody's, and is then the only
+// one. Where there is none but an account of the identity's name that nobody marked, it counts if declared says so; otherwise
+// it is not known what the identity has, as where accounts cannot be listed: that is a problem. No platforms are all of them.
+func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accountNames map[string]string, platforms []string,
+	declared func(platform, account string) bool,
+) (Review, Problems) {
 	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
 	return explain(ctx, f, platforms, func(conn *fleet.Conn) ([]nhi.Account, error) {
 		name, named := accountNames[conn.Platform().Name()]
 		if !named {
-			return accountsOf(ctx, conn, mark)
+			return accountsOf(ctx, conn, mark, declared)
 		}
 		a, err := conn.Read(ctx, nhi.Ref{Name: name})
 		if err == nil {
-			err = reconcile.CheckOwner(conn.Platform().Name(), a, mark, "", false)
+			err = reconcile.CheckOwner(conn.Platform().Name(), a, mark, "", true)
 		}
 		return []nhi.Account{a}, err
 	})
@@ -126,22 +129,48 @@ func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accou
 
 // accountsOf returns the accounts with a mark. Where a search would read every account singly, the one that is named like the
 // identity is enough.
-func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark) ([]nhi.Account, error) {
-	spec := conn.Platform().Spec()
-	if !spec.Can(driver.CanSweep) && spec.CheckName(mark.Identity) == nil {
-		a, err := conn.Read(ctx, nhi.Ref{Name: mark.Identity})
-		if err == nil && a.Mark == mark {
-			return []nhi.Account{a}, nil
-		}
-		if err != nil && driver.CodeOf(err) != driver.NotFound {
-			return nil, err
+func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, declared func(platform, account string) bool) ([]nhi.Account, error) {
+	if !conn.Platform().Spec().Can(driver.CanSweep) {
+		if a, there, err := namesake(ctx, conn, mark); err != nil || there && a.Mark == mark {
+			return []nhi.Account{a}, err
 		}
 	}
 	marked, err := conn.Marked(ctx, mark)
-	if err != nil && driver.CodeOf(err) == driver.Unsupported {
+	unlistable := err != nil && driver.CodeOf(err) == driver.Unsupported
+	if len(marked) > 0 || err != nil && !unlistable {
+		return marked, err
+	}
+	a, there, err := namesake(ctx, conn, mark)
+	switch {
+	case err != nil:
+		return nil, err
+	case there && a.Mark.IsZero() && declared(conn.Platform().Name(), a.Name):
+		return []nhi.Account{a}, nil
+	case there && a.Mark.IsZero():
+		return nil, unmarked(conn.Platform().Name(), a, "")
+	case unlistable:
 		return nil, unlisted(conn.Platform().Name(), mark.Identity)
 	}
-	return marked, err
+	return nil, nil
+}
+
+// namesake reads the account that is named like the identity.
+func namesake(ctx context.Context, conn *fleet.Conn, mark nhi.Mark) (a nhi.Account, there bool, err error) {
+	if conn.Platform().Spec().CheckName(mark.Identity) != nil {
+		return nhi.Account{}, false, nil
+	}
+	a, err = conn.Read(ctx, nhi.Ref{Name: mark.Identity})
+	if err != nil && driver.CodeOf(err) == driver.NotFound {
+		return nhi.Account{}, false, nil
+	}
+	return a, err == nil, err
+}
+
+// unmarked says that a platform has nothing with the identity's mark, but an account of its name that nobody marked, as after an
+// import without an apply. then is what follows for the caller.
+func unmarked(platform string, account nhi.Account, then string) error {
+	return fmt.Errorf("account %q on platform %q carries no mark, so it may be a stranger's%s; if it is the identity's, name it: "+
+		"account_names = { %s = %q }; if not, name the other platforms in platforms", account.Name, platform, then, platform, account.Name)
 }
 
 // unlisted says that a platform shows no account that is named like the identity and carries its mark, and cannot be searched

@@ -128,6 +128,9 @@ func TestHolders(t *testing.T) {
 	}
 }
 
+// undeclared says that no account is declared.
+func undeclared(string, string) bool { return false }
+
 func TestExplainIdentity(t *testing.T) {
 	w := reviewed()
 	w.c.put(nhi.Account{Ref: nhi.Ref{Name: "712020:x"}, Mark: ours, Entitlements: roles("z")})
@@ -143,9 +146,10 @@ func TestExplainIdentity(t *testing.T) {
 		{map[string]string{"c": "712020:x"}, nil, []string{"a/billing role:x", "b/b-billing role:y", "c/712020:x role:z"}, nil},
 		{map[string]string{"b": "b-billing"}, []string{"b"}, []string{"b/b-billing role:y"}, nil},
 		{map[string]string{"b": "billing"}, both, nil, []string{"b"}}, // Another stack's.
-		{map[string]string{"c": "gone", "b": "bystander"}, nil, nil, []string{"b", "c"}},
+		{map[string]string{"c": "gone", "b": "bystander"}, nil, nil, []string{"c"}},
+		{map[string]string{"b": "bystander"}, []string{"b"}, []string{"b/bystander role:x"}, nil}, // Nobody's, and named.
 	} {
-		r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", test.names, test.platforms)
+		r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", test.names, test.platforms, undeclared)
 		if diff := cmp.Diff(test.want, heldTexts(r)); diff != "" {
 			t.Errorf("%v on %v (-want +got):\n%s", test.names, test.platforms, diff)
 		}
@@ -154,7 +158,7 @@ func TestExplainIdentity(t *testing.T) {
 		}
 	}
 	w.c.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours, Entitlements: roles("z")})
-	r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, []string{"c"})
+	r, problems := lifecycle.ExplainIdentity(t.Context(), f, "billing", nil, []string{"c"}, undeclared)
 	if diff := cmp.Diff([]string{"c/billing role:z"}, heldTexts(r)); diff != "" || problems != nil {
 		t.Errorf("by the identity's name, problems %v (-want +got):\n%s", problems, diff)
 	}
@@ -164,5 +168,29 @@ func TestExplainIdentity(t *testing.T) {
 	}
 	if _, problems = lifecycle.ExplainAccount(t.Context(), f, "b", "nobody"); len(problems) != 1 || driver.CodeOf(problems[0].Err) != driver.NotFound {
 		t.Errorf("nobody: %v", problems)
+	}
+}
+
+// TestExplainNobodysAccount: what nobody marked may be the identity's, as after an import. It is not known to hold nothing.
+func TestExplainNobodysAccount(t *testing.T) {
+	w := reviewed()
+	w.c.put(nhi.Account{Ref: nhi.Ref{Name: "left"}, Entitlements: roles("z")})
+	f := w.fleet()
+	r, problems := lifecycle.ExplainIdentity(t.Context(), f, "bystander", nil, both, undeclared)
+	if diff := cmp.Diff(both, problems.Platforms()); diff != "" || len(r.Held) > 0 || !strings.Contains(problems.Error(), `account_names = { a = "bystander" }`) {
+		t.Errorf("nobody's accounts of the identity's name: %v, problems %v on (-want +got):\n%s", r.Held, problems, diff)
+	}
+	_, problems = lifecycle.ExplainIdentity(t.Context(), f, "left", nil, []string{"a", "c"}, undeclared)
+	if len(problems) != 1 || !strings.Contains(problems.Error(), `account_names = { c = "left" }`) {
+		t.Errorf("nobody's account where accounts cannot be listed: problems %v", problems)
+	}
+	declared := func(platform, account string) bool { return platform != "a" && account == "left" }
+	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "left", nil, []string{"a", "c"}, declared)
+	if diff := cmp.Diff([]string{"c/left role:z"}, heldTexts(r)); diff != "" || problems != nil {
+		t.Errorf("declared, problems %v (-want +got):\n%s", problems, diff)
+	}
+	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "bystander", nil, []string{"b"}, declared)
+	if len(problems) != 1 || len(r.Held) > 0 {
+		t.Errorf("another account is declared: %v, problems %v", r.Held, problems)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
 
 var (
@@ -86,7 +87,10 @@ func (d *entitlementsData) Schema(_ context.Context, _ datasource.SchemaRequest,
 				Optional: true, AttributeTypes: identityReferenceTypes(),
 				MarkdownDescription: "The identity: `nhi_identity.x`, or `{ name = \"billing-agent\", account_names = { sap = " +
 					"\"T_BILLING_AGENT\" } }`. Its accounts are those with the ownership mark of this stack and the identity, whatever they are " +
-					"called (where there is no bulk read, as on `vault`, one that is named like the identity is enough); an account that `account_names` names must be one of them, and is the only one looked at on its platform. A " +
+					"called (where there is no bulk read, as on `vault`, one that is named like the identity is enough). An account that " +
+					"`account_names` names must be one of them or carry no mark, and is the only one looked at on its platform. An account without " +
+					"a mark that is named like the identity counts where this configuration has it in an `nhi_identity`, as after an import; " +
+					"elsewhere it may be a stranger's, which is an error until `account_names` names it or `platforms` leaves the platform out. A " +
 					"platform that cannot list its accounts (`jira`, `oauth_client`) is an error where it has none that is named in " +
 					"`account_names` or like the identity: leave it out with `platforms`.",
 			},
@@ -125,8 +129,12 @@ func (d *entitlementsData) Read(ctx context.Context, req datasource.ReadRequest,
 		return
 	}
 	platforms := d.checkPlatforms(m.Platforms, &resp.Diagnostics)
+	reference := grantModel{Identity: m.Identity}
+	identity := reference.identityName().ValueString()
 	if !m.Account.IsNull() {
 		d.checkPlatform(m.Platform, &resp.Diagnostics)
+	} else {
+		addErrorAt(&resp.Diagnostics, path.Root("identity").AtName("name"), "Invalid identity name", nhi.CheckIdentityName(identity))
 	}
 	if resp.Diagnostics.HasError() {
 		return
@@ -136,9 +144,8 @@ func (d *entitlementsData) Read(ctx context.Context, req datasource.ReadRequest,
 	var review lifecycle.Review
 	var problems lifecycle.Problems
 	if m.Account.IsNull() {
-		identity := grantModel{Identity: m.Identity}
-		review, problems = lifecycle.ExplainIdentity(ctx, d.data.fleet, identity.identityName().ValueString(),
-			mapOfStrings(identity.accountNames()), platforms)
+		review, problems = lifecycle.ExplainIdentity(ctx, d.data.fleet, identity, mapOfStrings(reference.accountNames()), platforms,
+			func(platform, account string) bool { return d.data.accounts.knows(identity, platform, account) })
 	} else {
 		review, problems = lifecycle.ExplainAccount(ctx, d.data.fleet, m.Platform.ValueString(), m.Account.ValueString())
 	}

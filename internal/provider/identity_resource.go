@@ -249,6 +249,7 @@ func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, r
 	} else if state.report("read", problems, &resp.Diagnostics); len(problems) > 0 {
 		return
 	}
+	r.data.accounts.record(state.Name.ValueString(), seen.Records)
 	state.record(seen.Records, seen.Pending)
 	state.Pending, state.Undelivered = withWaiting(seen.Pending, state.Undelivered), keptList(state.Undelivered)
 	state.refreshSettings(seen.Accounts)

@@ -19,6 +19,7 @@ type plannedAccounts struct {
 	ids        map[accountKey]string          // accounts that are an identity's once this plan is applied, whatever mark they carry now
 	statuses   map[accountKey]nhi.Status      // what accounts are once this plan is applied; "": not known before
 	leaving    map[accountKey]leavingAccount  // accounts that go with an identity that is replaced by one of another name
+	known      map[accountKey]string          // account → identity, as state or the configuration says
 }
 
 type leavingAccount struct{ identity, id string }
@@ -32,7 +33,7 @@ func newPlannedAccounts() *plannedAccounts {
 	return &plannedAccounts{
 		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
 		created: make(map[string]bool), ids: make(map[accountKey]string), statuses: make(map[accountKey]nhi.Status),
-		leaving: make(map[accountKey]leavingAccount),
+		leaving: make(map[accountKey]leavingAccount), known: make(map[accountKey]string),
 	}
 }
 
@@ -53,7 +54,24 @@ func (p *plannedAccounts) claim(platform, account, identity string, creating boo
 		}
 	}
 	p.claims[key] = append(p.claims[key], accountClaim{identity, creating})
+	p.known[key] = identity
 	return nil
+}
+
+// record notes the accounts that state has of an identity.
+func (p *plannedAccounts) record(identity string, records map[string]lifecycle.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for platform, r := range records {
+		p.known[accountKey{platform, r.Name}] = identity
+	}
+}
+
+// knows reports whether an account is the identity's by state or configuration, whatever mark it carries.
+func (p *plannedAccounts) knows(identity, platform, account string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known[accountKey{platform, account}] == identity
 }
 
 // claimRealm registers an account in the space that several platforms may share, and returns an error if another
