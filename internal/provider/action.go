@@ -6,10 +6,12 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/action/schema"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
@@ -54,7 +56,8 @@ func emergencyAttributes() map[string]schema.Attribute {
 				"stacks are refused.",
 		},
 		"platforms": schema.SetAttribute{
-			Optional: true, ElementType: types.StringType, MarkdownDescription: "Names of the platforms to act on. Default: every configured one.",
+			Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.NoNullValues()},
+			MarkdownDescription: "Names of the platforms to act on. Default: every configured one. An empty set is an error.",
 		},
 	}
 }
@@ -72,6 +75,11 @@ func (m *emergencyModel) read(ctx context.Context, req action.InvokeRequest, dat
 		Identity: m.Identity.ValueString(), AccountNames: mapOfStrings(m.AccountNames), Platforms: knownStrings(m.Platforms.Elements()),
 	}
 	addErrorAt(diags, path.Root("identity"), "Invalid identity name", nhi.CheckIdentityName(e.Identity))
+	// Terraform validates what is known before; a set that is computed may come out empty now.
+	if chosen := len(m.Platforms.Elements()); !m.Platforms.IsNull() && (chosen == 0 || len(e.Platforms) < chosen) {
+		diags.AddAttributeError(path.Root("platforms"), "No platform named", "The set is empty or holds a null, so which platforms are meant is "+
+			"not known, and nothing was done. Name them, or leave platforms out to act on every configured one.")
+	}
 	for _, platform := range e.Platforms {
 		_, err := data.fleet.Platform(platform)
 		addErrorAt(diags, path.Root("platforms").AtSetValue(types.StringValue(platform)), "Unknown platform", err)

@@ -4,7 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/acctest/core"
 )
@@ -25,7 +26,7 @@ func newWalks(t *testing.T, platforms core.Body) *walks {
 	w := &walks{t: t, state: core.State{}, config: core.Config{Provider: platforms, Resources: map[string]core.Resource{}}}
 	platforms["stack"] = "test"
 	var err error
-	if w.core, err = core.New(t.Context(), providerserver.NewProtocol6(NewServer("test", time.Now, Hooks{}).Provider())()); err != nil {
+	if w.core, err = core.New(t.Context(), NewServer("test", time.Now, Hooks{}).ProtocolServer()); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -42,12 +43,46 @@ func (w *walks) agent(more core.Body) {
 
 func (w *walks) start() *core.Process {
 	w.t.Helper()
-	served := providerserver.NewProtocol6(NewServer("test", time.Now, w.hooks).Provider())()
-	process, report := w.core.Start(w.t.Context(), served, w.config.Provider)
+	process, _ := w.serve()
+	return process
+}
+
+// serve starts a process and also returns what it serves.
+func (w *walks) serve() (*core.Process, protocolServer) {
+	w.t.Helper()
+	running := NewServer("test", time.Now, w.hooks)
+	w.t.Cleanup(func() { _ = running.Close() })
+	server := must[protocolServer](running.ProtocolServer())
+	process, report := w.core.Start(w.t.Context(), server, w.config.Provider)
 	if report.Failed() {
 		w.t.Fatalf("the provider cannot be configured: %+v", report)
 	}
-	return process
+	return process, server
+}
+
+// invoke invokes an action and returns the errors.
+func (w *walks) invoke(action string, config map[string]tftypes.Value) (errs []string) {
+	w.t.Helper()
+	_, server := w.serve()
+	schemas, err := server.GetProviderSchema(w.t.Context(), &tfprotov6.GetProviderSchemaRequest{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	object := must[tftypes.Object](schemas.ActionSchemas[action].Schema.ValueType())
+	value, err := tfprotov6.NewDynamicValue(object, filled(object, config))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stream, err := server.InvokeAction(w.t.Context(), &tfprotov6.InvokeActionRequest{ActionType: action, Config: &value})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for event := range stream.Events {
+		if completed, ok := event.Type.(tfprotov6.CompletedInvokeActionEventType); ok {
+			errs = append(errs, diagnosticTexts(completed.Diagnostics)...)
+		}
+	}
+	return errs
 }
 
 // plan returns a plan that is in order.
