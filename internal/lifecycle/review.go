@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -205,7 +206,7 @@ func explain(ctx context.Context, f *fleet.Fleet, platforms []string, find func(
 }
 
 // Holders tells who holds one of the entitlements, on the platforms that know its type. No platforms are all of them. The
-// error says what is wrong with an entitlement: no platform knows its type, or one spells it otherwise.
+// error says what is wrong with an entitlement that no platform knows as it is written.
 func Holders(ctx context.Context, f *fleet.Fleet, platforms, entitlements []string) (Review, Problems, error) {
 	wanted := make(map[string]map[nhi.Entitlement]bool)
 	for _, text := range entitlements {
@@ -231,9 +232,10 @@ func Holders(ctx context.Context, f *fleet.Fleet, platforms, entitlements []stri
 	return r, problems, nil
 }
 
-// want notes an entitlement for each of the platforms whose grammar has its type.
+// want notes an entitlement for each of the platforms whose grammar has its type. A platform that spells it otherwise than another
+// one, which knows it as it is written, is asked in its own spelling, so that nobody there is missed.
 func want(f *fleet.Fleet, platforms []string, text string, wanted map[string]map[nhi.Entitlement]bool) error {
-	var refused error
+	var refused, misspelt error
 	known := false
 	for _, name := range platforms {
 		p, err := f.Platform(name)
@@ -241,19 +243,24 @@ func want(f *fleet.Fleet, platforms []string, text string, wanted map[string]map
 			return err
 		}
 		e, err := p.Spec().Grammar.Find(text)
+		var other *nhi.NotCanonicalError
+		if errors.As(err, &other) {
+			misspelt = cmp.Or(misspelt, fmt.Errorf("platform %q: %w", name, err))
+			e, err = p.Spec().Grammar.Find(other.Canonical)
+		} else {
+			known = known || err == nil
+		}
 		if err != nil {
-			if refused == nil {
-				refused = fmt.Errorf("platform %q: %w", name, err)
-			}
+			refused = cmp.Or(refused, fmt.Errorf("platform %q: %w", name, err))
 			continue
 		}
-		if known = true; wanted[name] == nil {
+		if wanted[name] == nil {
 			wanted[name] = make(map[nhi.Entitlement]bool)
 		}
 		wanted[name][e] = true
 	}
 	if !known {
-		return refused
+		return cmp.Or(misspelt, refused)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 )
@@ -124,6 +125,49 @@ func TestHolders(t *testing.T) {
 		_, _, err := lifecycle.Holders(t.Context(), w.fleet(), both, []string{"role:x", text})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestHoldersInOtherSpelling: what one platform knows as it is written and another one spells otherwise is looked for on both.
+func TestHoldersInOtherSpelling(t *testing.T) {
+	exact := nhi.Grammar{Types: []nhi.EntitlementType{{Name: "group", Example: "group:x"}, {Name: "role", Example: "role:x"}}}
+	lower := nhi.Grammar{Types: []nhi.EntitlementType{{Name: "group", Example: "group:x", Canonical: func(e nhi.Entitlement) (nhi.Entitlement, error) {
+		e.Target = strings.ToLower(e.Target)
+		return e, nil
+	}}}}
+	group := func(target string) []nhi.Entitlement { return []nhi.Entitlement{{Type: "group", Target: target}} }
+	var configs []fleet.Config
+	for _, p := range []struct {
+		name    string
+		grammar nhi.Grammar
+		holds   string
+	}{{"crm", exact, "Admins"}, {"directory", lower, "admins"}} {
+		m := newMemory(p.name)
+		m.put(nhi.Account{Ref: nhi.Ref{Name: "mallory"}, Entitlements: group(p.holds)})
+		configs = append(configs, fleet.Config{
+			Name: p.name, Spec: driver.Spec{Grammar: p.grammar}, Open: func() (driver.Driver, error) { return full{plain{m}}, nil },
+		})
+	}
+	f := fleet.New("payments", nil, configs)
+	for _, test := range []struct {
+		platforms []string
+		text      string
+		want      []string
+		says      string
+	}{
+		{nil, "group:Admins", []string{"crm/mallory group:Admins", "directory/mallory group:admins"}, ""},
+		{nil, "group:admins", []string{"directory/mallory group:admins"}, ""},
+		{[]string{"crm"}, "group:Admins", []string{"crm/mallory group:Admins"}, ""},
+		{[]string{"directory"}, "group:Admins", nil, `write "group:admins"`},
+		{nil, "role:Admins", nil, ""},
+	} {
+		r, problems, err := lifecycle.Holders(t.Context(), f, test.platforms, []string{test.text})
+		if diff := cmp.Diff(test.want, heldTexts(r)); diff != "" || problems != nil {
+			t.Errorf("%s on %v, problems %v (-want +got):\n%s", test.text, test.platforms, problems, diff)
+		}
+		if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s on %v: error %v, want %q", test.text, test.platforms, err, test.says)
 		}
 	}
 }

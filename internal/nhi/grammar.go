@@ -137,10 +137,12 @@ func (g Grammar) ParseObserved(text string) (Entitlement, error) {
 
 // Find reads the canonical text of an entitlement that is looked for: Parse, but for types that are only listed.
 func (g Grammar) Find(text string) (Entitlement, error) {
-	if e, err := g.ParseObserved(text); err == nil && g.OnlyObserved(e) && e.Target != "" {
-		return e, nil
+	e, err := g.ParseObserved(text)
+	if err != nil || !g.OnlyObserved(e) || e.Target == "" {
+		return g.Parse(text)
 	}
-	return g.Parse(text)
+	row, _ := g.row(e.Type)
+	return row.canonical(text, e, e)
 }
 
 // OnlyObserved reports whether entitlements of e's type are listed but never granted.

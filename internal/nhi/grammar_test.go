@@ -33,6 +33,13 @@ func testGrammar() nhi.Grammar {
 		{Name: "database", Example: "database:orders#connect", Permissions: []string{"connect"}},
 		{Name: "project", Example: "project:BILL#Developer", FreePermission: true},
 		{Name: "inline", Example: "inline:x", Observed: "inline policies are shown only"},
+		{
+			Name: "primary", Example: "primary:cn=x", Observed: "shown only",
+			Canonical: func(e nhi.Entitlement) (nhi.Entitlement, error) {
+				e.Target = strings.ToLower(e.Target)
+				return e, nil
+			},
+		},
 	}}
 }
 
@@ -134,7 +141,7 @@ func TestParseObserved(t *testing.T) {
 func TestFind(t *testing.T) {
 	for text, want := range map[string]string{
 		"inline:x": "", "role:a#b": "", "inline:": "cannot be granted", "mailbox:x": "unknown type", "role:": "names no target",
-		"table:A.B#SELECT": "is not the canonical spelling",
+		"table:A.B#SELECT": "is not the canonical spelling", "primary:cn=x": "", "primary:CN=X": `write "primary:cn=x"`,
 	} {
 		got, err := testGrammar().Find(text)
 		if want == "" && (err != nil || got.String() != text) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -58,8 +58,8 @@ func addProblems(diags *diag.Diagnostics, problems lifecycle.Problems) {
 func platformsAttribute(more string) schema.ListAttribute {
 	return schema.ListAttribute{
 		Optional: true, ElementType: types.StringType,
-		MarkdownDescription: "Names of the platforms to look at. Default, also of an empty list: every configured one. A platform that cannot be read is an error, " +
-			"because an answer without it would look whole." + more,
+		MarkdownDescription: "Names of the platforms to look at. Default, also of an empty list: every configured one. A platform that cannot " +
+			"be read is an error, because an answer without it would look whole." + more,
 	}
 }
 

@@ -197,8 +197,8 @@ func (d *holdersData) Schema(_ context.Context, _ datasource.SchemaRequest, resp
 		Attributes: map[string]schema.Attribute{
 			"entitlements": schema.SetAttribute{
 				Required: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1)},
-				MarkdownDescription: "The entitlements, in canonical text. Each is looked for on the platforms whose grammar has its type; one " +
-					"that no platform can have is an error.",
+				MarkdownDescription: "The entitlements, in canonical text. Each is looked for on the platforms whose grammar has its type, also on " +
+					"one that spells it otherwise than another does; one that no platform can have as it is written is an error.",
 			},
 			"platforms":   platformsAttribute(""),
 			"direct_only": directOnlyAttribute(),

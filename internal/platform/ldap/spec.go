@@ -67,7 +67,7 @@ func grammar(d Dialect) []nhi.EntitlementType {
 	}}
 	if d != OpenLDAP {
 		types = append(types, nhi.EntitlementType{
-			Name: typePrimaryGroup, Example: "primary_group:cn=domain admins,cn=users,dc=example,dc=com",
+			Name: typePrimaryGroup, Example: "primary_group:cn=domain admins,cn=users,dc=example,dc=com", Canonical: canonicalGroup,
 			Description: "Active Directory: the account's primary group, which no list of members shows, if it is another than Domain " +
 				"Users.",
 			Observed: "a plan that removes it makes Domain Users the primary group again and takes the account out of the group; " +

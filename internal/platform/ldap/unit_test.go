@@ -51,6 +51,10 @@ func TestCanonicalDN(t *testing.T) {
 	if !errors.As(err, &wrong) || wrong.Canonical != "group:cn=readers,dc=x" {
 		t.Errorf("another spelling: %v", err)
 	}
+	_, err = Spec(ActiveDirectory).Grammar.Find("primary_group:CN=Readers, DC=x")
+	if !errors.As(err, &wrong) || wrong.Canonical != "primary_group:cn=readers,dc=x" {
+		t.Errorf("another spelling of a primary group: %v", err)
+	}
 }
 
 func TestMatchKey(t *testing.T) {
