@@ -155,16 +155,16 @@ func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, declared f
 	return nil, nil
 }
 
-// namesake reads the account that is named like the identity.
+// namesake reads the account that is named like the identity, if it can have such a name.
 func namesake(ctx context.Context, conn *fleet.Conn, mark nhi.Mark) (a nhi.Account, there bool, err error) {
-	if conn.Platform().Spec().CheckName(mark.Identity) != nil {
-		return nhi.Account{}, false, nil
+	if conn.Platform().Spec().CheckName(mark.Identity) == nil {
+		a, err = conn.Read(ctx, nhi.Ref{Name: mark.Identity})
+		there = err == nil
 	}
-	a, err = conn.Read(ctx, nhi.Ref{Name: mark.Identity})
 	if err != nil && driver.CodeOf(err) == driver.NotFound {
-		return nhi.Account{}, false, nil
+		err = nil
 	}
-	return a, err == nil, err
+	return a, there, err
 }
 
 // unmarked says that a platform has nothing with the identity's mark, but an account of its name that nobody marked, as after an
