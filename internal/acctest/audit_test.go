@@ -354,6 +354,30 @@ func TestSinkFails(t *testing.T) {
 	}
 }
 
+// A grant that names its identity by a text is deleted at the same time as that. No evidence is lost between the two.
+func TestGrantBesideItsIdentityKeepsItsEvidence(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
+	t.Parallel()
+	c := twoSandboxes(t)
+	c.noGrant = true
+	w := newAudited(t, c, "")
+	w.ApplyOnly()
+	c = w.c
+	c.noGrant = false
+	w.Configure(strings.Replace(c.hcl(), "identity = nhi_identity.this", "identity = { name = \"agent\", account_names = {} }", 1))
+	w.Apply()
+	w.sink("down")
+	w.DestroyFails().Has(t, "Audit events wait")
+	for _, s := range c.sites {
+		s.gone(c.identity)
+	}
+	w.sink("up")
+	w.Destroy()
+	w.complete(false)
+}
+
 // A grant that goes alone, while its sink is down, stays in state until its evidence is out. Nothing else would keep it.
 func TestGrantAloneKeepsItsEvidence(t *testing.T) {
 	t.Parallel()

@@ -178,6 +178,15 @@ func (j *Journal) queue(sink string) *queue {
 	return q
 }
 
+// Adopt takes over what another operation left; events of retired sinks are let go.
+func (j *Journal) Adopt(waiting []Waiting) {
+	for _, w := range waiting {
+		if !slices.Contains(j.trail.retired, w.Sink) {
+			j.queue(w.Sink).add(w.Event)
+		}
+	}
+}
+
 // Deliver delivers what waits from earlier runs, as far as the sinks take it.
 func (j *Journal) Deliver(ctx context.Context) {
 	var wg sync.WaitGroup

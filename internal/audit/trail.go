@@ -45,11 +45,7 @@ func (t *Trail) Open(op Operation, waiting []Waiting) *Journal {
 	for _, l := range t.lines {
 		j.queues = append(j.queues, &queue{sink: l.Name, line: l})
 	}
-	for _, w := range waiting {
-		if !slices.Contains(t.retired, w.Sink) {
-			j.queue(w.Sink).add(w.Event)
-		}
-	}
+	j.Adopt(waiting)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.open = append(t.open, j)

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -290,4 +291,22 @@ func TestHalfSuspensionEndsTheSessions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A grant that Terraform deletes beside its identity handed its evidence over when nobody took it any more.
+func TestEvidenceOfAGrantBesideItsIdentity(t *testing.T) {
+	a := &identity{owner: "team", accounts: map[string]account{"p": {}}}
+	h := begin(t, a)
+	a.main = &grant{named: "a", entitlements: map[string][]string{"p": {"role:a"}}}
+	sinkDown := fault{at: sinkOf("p"), nth: 1, how: down}
+	h.run(t, options{applyLuck: sinkDown})
+	if n := len(stateOf(h.state, mainAt("a")).texts("undelivered")); n == 0 {
+		t.Fatal("no event of the grant waits")
+	}
+	identityFirst := func(keys []string) []string {
+		slices.Reverse(keys)
+		return keys
+	}
+	h.run(t, options{destroy: true, applyLuck: sinkDown, order: identityFirst})
+	h.end(t, nil)
 }

@@ -52,6 +52,8 @@ type grant struct {
 	expires             time.Time
 	entitlements        map[string][]string
 	justification       string
+	// named says whose grant it is by a text, so that Terraform does not know that it depends on the identity.
+	named string
 }
 
 type rotationWish struct {
@@ -299,6 +301,9 @@ func (g *grant) body(ref core.Ref) core.Body {
 	body := core.Body{"identity": ref, "entitlements": g.entitlements, "expires_at": dateText(g.expires)}
 	if g.justification != "" {
 		body["justification"] = g.justification
+	}
+	if g.named != "" {
+		body["identity"] = core.Body{"name": g.named, "account_names": map[string]string{}}
 	}
 	return body
 }

@@ -132,8 +132,7 @@ func (o *operation) endDeletion(ctx context.Context, d deletion, diags *diag.Dia
 		return &list
 	}
 	now := o.journal.Retry(ctx)
-	if len(now.Waiting) > 0 && o.data.identityGoes(ctx, d) {
-		o.data.handovers.give(d.identity, o.journal)
+	if len(now.Waiting) > 0 && o.data.identityGoes(ctx, d) && o.data.handovers.give(d.identity, o.journal) {
 		diags.AddWarning("Audit events wait", fmt.Sprintf("%s\n\nThey go on with the identity %q, which is destroyed as well as %s.",
 			whyWaiting(now), d.identity, d.what))
 		return nil

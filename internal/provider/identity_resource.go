@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/lifecycle"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/reconcile"
@@ -308,15 +309,18 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 		return
 	}
 	suspendOnly := state.OnDestroy.ValueString() == onDestroySuspend
-	waiting := parseWaiting(state.Undelivered, &resp.Diagnostics)
-	taken, err := r.data.handovers.take(ctx, state.Name.ValueString())
-	addErrorAt(&resp.Diagnostics, path.Root(undeliveredAttribute), "Unable to take over audit events", err)
-	op := r.data.beginWith(ctx, state.operation(), append(waiting, taken...))
+	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
+	takeOver := func(take func(ctx context.Context, identity string, to *audit.Journal) error) {
+		addErrorAt(&resp.Diagnostics, path.Root(undeliveredAttribute), "Unable to take over audit events",
+			take(ctx, state.Name.ValueString(), op.journal))
+	}
+	takeOver(r.data.handovers.take)
 	left, problems := lifecycle.DeleteIdentity(ctx, op.fleet, state.wish(r.data), state.records(), suspendOnly)
 	strays, more := r.removeStrays(ctx, op, state.wish(r.data), state.records(), suspendOnly, &resp.Diagnostics)
 	maps.Copy(left, strays)
 	problems = append(problems, more...)
 	state.report("delete", problems, &resp.Diagnostics)
+	takeOver(r.data.handovers.end) // of grants and rotations that were deleted meanwhile
 	kept := op.endDeletion(ctx, deletion{
 		what: fmt.Sprintf("identity %q", state.Name.ValueString()), failed: len(problems) > 0,
 	}, &resp.Diagnostics)

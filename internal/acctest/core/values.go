@@ -75,12 +75,8 @@ func attributeValue(t tftypes.Type, v any, resolve resolver) tftypes.Value {
 		}
 		return tftypes.NewValue(t, values)
 	case Body:
-		object, ok := t.(tftypes.Object)
-		if !ok {
-			panic(fmt.Sprintf("%s is no object", t))
-		}
-		values := make(map[string]tftypes.Value, len(object.AttributeTypes))
-		for name, of := range object.AttributeTypes {
+		values := make(map[string]tftypes.Value, len(v))
+		for name, of := range objectType(t).AttributeTypes {
 			values[name] = attributeValue(of, v[name], resolve)
 		}
 		return tftypes.NewValue(t, values)
@@ -101,6 +97,13 @@ func elementType(t tftypes.Type) tftypes.Type {
 		return m.ElementType
 	}
 	panic(fmt.Sprintf("%s is no map", t))
+}
+
+func objectType(t tftypes.Type) tftypes.Object {
+	if object, ok := t.(tftypes.Object); ok {
+		return object
+	}
+	panic(fmt.Sprintf("%s is no object", t))
 }
 
 func each[T, V any](list []T, f func(T) V) []V {
