@@ -178,10 +178,10 @@ func (j *Journal) queue(sink string) *queue {
 	return q
 }
 
-// Adopt takes over what another operation left; events of retired sinks are let go.
+// Adopt takes over what another operation left; events of retired sinks are let go, unless these are configured again.
 func (j *Journal) Adopt(waiting []Waiting) {
 	for _, w := range waiting {
-		if !slices.Contains(j.trail.retired, w.Sink) {
+		if j.trail.configured(w.Sink) || !slices.Contains(j.trail.retired, w.Sink) {
 			j.queue(w.Sink).add(w.Event)
 		}
 	}

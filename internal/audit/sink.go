@@ -43,6 +43,7 @@ type Config struct {
 	// Required makes every change wait until all sinks that want it have acknowledged that it is intended. If one does
 	// not, nothing is changed.
 	Required bool
-	// Retired names sinks that are gone for good: events that still wait for them are let go.
+	// Retired names sinks that are gone for good: events that still wait for them are let go. A sink that is
+	// configured is not gone.
 	Retired []string
 }

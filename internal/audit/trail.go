@@ -36,6 +36,10 @@ func NewTrail(source Source, config Config, now func() time.Time) *Trail {
 	return t
 }
 
+func (t *Trail) configured(sink string) bool {
+	return slices.ContainsFunc(t.lines, func(l *line) bool { return l.Name == sink })
+}
+
 // Silent reports whether there is no sink.
 func (t *Trail) Silent() bool { return len(t.lines) == 0 }
 
@@ -56,8 +60,7 @@ func (t *Trail) Open(op Operation, waiting []Waiting) *Journal {
 func (t *Trail) Homeless(waiting []Waiting) []string {
 	var out []string
 	for _, w := range waiting {
-		configured := slices.ContainsFunc(t.lines, func(l *line) bool { return l.Name == w.Sink })
-		if !configured && !slices.Contains(t.retired, w.Sink) {
+		if !t.configured(w.Sink) && !slices.Contains(t.retired, w.Sink) {
 			out = append(out, w.Sink)
 		}
 	}

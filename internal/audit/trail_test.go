@@ -394,6 +394,17 @@ func TestSinksThatAreGone(t *testing.T) {
 	}
 }
 
+// A sink that is retired and configured is there: its events are not let go.
+func TestSinkThatCameBack(t *testing.T) {
+	r := &receiver{}
+	trail := NewTrail(Source{}, Config{Sinks: []NamedSink{{Name: "a", Sink: r}}, Retired: []string{"a", "old"}}, time.Now)
+	waiting := []Waiting{{"a", Event{ID: "1", Activity: Grant, Outcome: Succeeded}}, {"old", Event{ID: "2"}}}
+	left := trail.Open(Operation{}, waiting).Close(t.Context())
+	if r.got() != "grant succeeded" || len(left.Waiting) > 0 {
+		t.Errorf("delivered %q, waiting %q", r.got(), left.Waiting)
+	}
+}
+
 // State does not grow without end: what only repeats that a platform refused is given up, oldest first.
 func TestBounded(t *testing.T) {
 	var events []Event

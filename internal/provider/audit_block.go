@@ -172,9 +172,13 @@ func checkAudit(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostic
 	if required, _ := block.Attributes()["required"].(types.Bool); required.ValueBool() && len(sinks) > 0 && allThere {
 		checkRequired(ctx, sinks, platforms, diags)
 	}
+	retired := namesIn(ctx, config, "retired_sinks", diags)
 	seen := make(map[string]path.Path)
 	for _, s := range sinks {
-		checkSinkName(s, seen, platforms, diags)
+		if checkSinkName(s, seen, platforms, diags); slices.Contains(retired, s.sinkName()) {
+			addErrorAt(diags, s.path.AtName("name"), "Retired sink", fmt.Errorf("the audit sink %q is listed in retired_sinks, which lets the "+
+				"events that wait for it go. Remove it there, or give this sink another name", s.sinkName()))
+		}
 		s.checkFilter(diags)
 		for _, name := range s.listed("platforms") {
 			if complete && !slices.Contains(platforms, name) {

@@ -71,13 +71,13 @@ func rawValue(t *testing.T, of tftypes.Type, v any) tftypes.Value {
 	}
 }
 
-// auditedConfig is a provider configuration with two platforms, "a" and "b", and an audit block.
+// auditedConfig is a provider configuration with two platforms, "a" and "b", an audit block, and a retired sink "gone".
 func auditedConfig(t *testing.T, auditBlock any) tfsdk.Config {
 	t.Helper()
 	var resp provider.SchemaResponse
 	New("test", time.Now)().Schema(t.Context(), provider.SchemaRequest{}, &resp)
 	raw := rawValue(t, resp.Schema.Type().TerraformType(t.Context()), object{
-		"stack": "s", "audit": auditBlock,
+		"stack": "s", "audit": auditBlock, "retired_sinks": items{"gone"},
 		"sandbox": items{object{"name": "a", "path": "a.db"}, object{"name": "audit-taken", "path": "b.db"}},
 	})
 	return tfsdk.Config{Raw: raw, Schema: resp.Schema}
@@ -113,6 +113,7 @@ func TestAuditBlockChecked(t *testing.T) {
 		"no name":   {object{"file": items{file(object{}), file(object{})}}, "audit.file[1].name: Duplicate sink name"},
 		"bad name":  {object{"file": items{file(object{"name": "a b"})}}, "audit.file[0].name: Invalid sink name"},
 		"empty":     {object{"file": items{file(object{"name": ""})}}, "audit.file[0].name: Invalid sink name"},
+		"retired":   {object{"file": items{file(object{"name": "gone"})}}, "audit.file[0].name: Retired sink"},
 		"same variables": {
 			object{"file": items{file(object{"name": "a.b"}), file(object{"name": "a-b"})}}, "audit.file[1].name: Ambiguous sink name",
 		},
