@@ -2,6 +2,7 @@ package acctest
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -40,4 +41,28 @@ func TestOnePlatformIsNotConfiguredYet(t *testing.T) {
 	s.holds(c.identity, s.entitlements[0])
 	later.holds(c.identity, later.entitlements[0])
 	w.must(exitEmpty, "plan", "-no-color", "-input=false", "-detailed-exitcode")
+}
+
+// Whether there is a sink depends on something that this plan makes: the plan leaves room for the events.
+func TestSinksAreNotConfiguredYet(t *testing.T) {
+	if !onlyOnce() {
+		return
+	}
+	t.Parallel()
+	c := config{stack: "later", identity: "agent", sites: []*site{sandboxSite(t, "warehouse")}, holds: []int{0}}
+	c.extraProvider = `  audit {
+    dynamic "file" {
+      for_each = terraform_data.siem.output == "events.jsonl" ? [terraform_data.siem.output] : []
+      content {
+        path = file.value
+      }
+    }
+  }
+`
+	w := c.workspace(t)
+	w.Configure(c.hcl() + "\nresource \"terraform_data\" \"siem\" {\n  input = \"events.jsonl\"\n}\n")
+	w.Apply()
+	if lines, err := linesOf(filepath.Join(w.dir, "events.jsonl")); err != nil || len(lines) == 0 {
+		t.Errorf("events %v, %v", lines, err)
+	}
 }

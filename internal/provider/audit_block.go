@@ -267,21 +267,31 @@ func nearest(name string, names []string) string {
 }
 
 // auditConfig decodes the audit block of a configuration that checkAudit has passed. A sink whose block holds an unknown
-// value refuses every event, and evidence may be required while that is not known: an apply begins when all of the provider's
-// configuration is known, but a plan may change something, too.
+// value refuses every event, as does one that stands for sinks to come, and evidence may be required while that is not known: an
+// apply begins when all of the provider's configuration is known, but a plan may change something, too, and has to leave room for
+// the events of what it plans.
 func auditConfig(ctx context.Context, config tfsdk.Config, diags *diag.Diagnostics) audit.Config {
 	var out audit.Config
 	block := auditObject(ctx, config, diags)
-	if !known(block) {
+	at := path.Root("audit")
+	switch {
+	case block.IsNull():
 		return out
+	case block.IsUnknown():
+		return audit.Config{Required: true, Sinks: []audit.NamedSink{{Name: "audit", Sink: unknownSink{at}}}}
 	}
 	required, _ := block.Attributes()["required"].(types.Bool)
 	out.Required = required.ValueBool() || required.IsUnknown()
 	text, _ := block.Attributes()["schema_version"].(types.String)
 	version, err := ocsf.ParseVersion(text.ValueString())
-	addErrorAt(diags, path.Root("audit").AtName("schema_version"), "Invalid schema version", err)
+	addErrorAt(diags, at.AtName("schema_version"), "Invalid schema version", err)
 	for _, s := range auditSinks(ctx, config, diags) {
 		out.Sinks = append(out.Sinks, s.open(ctx, version, diags))
+	}
+	for _, k := range auditKinds() {
+		if unknownIn(block, k.name) {
+			out.Sinks = append(out.Sinks, audit.NamedSink{Name: k.name, Sink: unknownSink{at.AtName(k.name)}})
+		}
 	}
 	return out
 }

@@ -198,6 +198,23 @@ func TestAuditConfig(t *testing.T) {
 	if !perhaps.Required || diags.HasError() {
 		t.Errorf("with required not known: %+v, %v", perhaps, diags)
 	}
+	for name, c := range map[string]struct {
+		block    any
+		required bool
+	}{
+		"sinks to come":          {object{"file": unknown{}}, false},
+		"required sinks to come": {object{"required": true, "file": unknown{}}, true},
+		"one to come":            {object{"file": items{unknown{}}}, false},
+		"all to come":            {unknown{}, true},
+	} {
+		got := auditConfig(t.Context(), auditedConfig(t, c.block), &diags)
+		if diags.HasError() || got.Required != c.required || len(got.Sinks) != 1 || audit.NewTrail(audit.Source{}, got, time.Now).Silent() {
+			t.Fatalf("%s: %+v, %v", name, got, problems(diags))
+		}
+		if err := got.Sinks[0].Sink.Deliver(t.Context(), audit.Event{ID: "1"}); err == nil {
+			t.Errorf("%s: delivered", name)
+		}
+	}
 	if none := auditConfig(t.Context(), auditedConfig(t, nil), &diags); none.Required || len(none.Sinks) != 0 || diags.HasError() {
 		t.Errorf("without a block: %+v, %v", none, diags)
 	}
