@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -47,6 +48,10 @@ func (l *line) deliver(ctx context.Context, e Event) error {
 		if err == nil {
 			l.settle(nil)
 			return nil
+		}
+		if errors.Is(err, ErrRefused) { // The receiver is there.
+			l.settle(nil)
+			return err
 		}
 		if attempt == l.effort.attempts || !sleep(ctx, pause) || l.restsNow() {
 			l.settle(err)

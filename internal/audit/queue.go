@@ -19,11 +19,15 @@ type queue struct {
 	sending sync.Mutex
 	mu      sync.Mutex
 	events  []Event
+	// refused are the ids of events that the sink has refused (ErrRefused). They wait for another operation to try them, and
+	// hold up nothing. refusal is what the sink said last.
+	refused map[string]bool
+	refusal error
 }
 
 // deliver delivers e after everything that waits. What fails waits, and is returned as an error.
 func (q *queue) deliver(ctx context.Context, e Event) error {
-	if _, waiting := q.first(); waiting {
+	if _, waiting := q.next(); waiting {
 		q.sending.Lock()
 		defer q.sending.Unlock()
 		if err := q.flush(ctx); err != nil {
@@ -33,18 +37,36 @@ func (q *queue) deliver(ctx context.Context, e Event) error {
 	}
 	err := q.line.deliver(ctx, e)
 	if err != nil {
+		q.refuse(e, err)
 		q.add(e)
 	}
 	return err
 }
 
-func (q *queue) first() (Event, bool) {
+// next returns the event that goes out first.
+func (q *queue) next() (Event, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.events) == 0 {
-		return Event{}, false
+	for _, e := range q.events {
+		if !q.refused[e.ID] {
+			return e, true
+		}
 	}
-	return q.events[0], true
+	return Event{}, false
+}
+
+// refuse reports whether err refuses e itself, and notes that.
+func (q *queue) refuse(e Event, err error) bool {
+	if !errors.Is(err, ErrRefused) {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.refused == nil {
+		q.refused = make(map[string]bool)
+	}
+	q.refused[e.ID], q.refusal = true, err
+	return true
 }
 
 func (q *queue) add(e Event) {
@@ -53,11 +75,11 @@ func (q *queue) add(e Event) {
 	q.events = append(q.events, e)
 }
 
-// flush delivers what waits, oldest first, and stops at the first that fails. The caller holds sending.
+// flush delivers what waits, oldest first, and stops at the first that fails without being refused. The caller holds sending.
 func (q *queue) flush(ctx context.Context) error {
 	begin := time.Now()
 	for {
-		e, waiting := q.first()
+		e, waiting := q.next()
 		switch {
 		case !waiting:
 			return nil
@@ -66,18 +88,25 @@ func (q *queue) flush(ctx context.Context) error {
 		case time.Since(begin) > q.line.effort.backlog:
 			return errors.New("events that wait from earlier go out first, and it takes them too slowly")
 		}
-		if err := q.line.deliver(ctx, e); err != nil {
+		if err := q.line.deliver(ctx, e); q.refuse(e, err) {
+			continue
+		} else if err != nil {
 			return err
 		}
 		q.remove(func(other Event) bool { return other.ID == e.ID })
 	}
 }
 
-// tryAll is flush for those who do not hold sending.
+// tryAll is flush for those who do not hold sending. The error is why something still waits.
 func (q *queue) tryAll(ctx context.Context) error {
 	q.sending.Lock()
 	defer q.sending.Unlock()
-	return q.flush(ctx)
+	if err := q.flush(ctx); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refusal
 }
 
 func (q *queue) remove(which func(Event) bool) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Redacted returns s with errors in which the given secrets are masked: what a receiver says of a request may repeat it.
-// Of the original errors only "deadline exceeded" and "cancelled" can still be told by errors.Is.
+// Of the original errors only "deadline exceeded", "cancelled" and ErrRefused can still be told by errors.Is.
 func Redacted(s Sink, secrets ...secret.Value) Sink {
 	r := &redacted{sink: s}
 	r.redactor.Add(secrets...)
@@ -29,7 +29,7 @@ func (r *redacted) mask(err error) error {
 		return nil
 	}
 	masked := &maskedError{text: r.redactor.Redact(err.Error())}
-	for _, known := range []error{context.DeadlineExceeded, context.Canceled} {
+	for _, known := range []error{context.DeadlineExceeded, context.Canceled, ErrRefused} {
 		if errors.Is(err, known) {
 			masked.cause = known
 		}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"slices"
 )
 
@@ -9,11 +10,16 @@ import (
 type Sink interface {
 	// Deliver returns nil once the receiver has acknowledged the event, as far as its protocol can. It tries once and
 	// stops when ctx is done; repeating, and keeping what could not be delivered, is the caller's business. After an error
-	// the event may have arrived all the same. Errors repeat no secret.
+	// the event may have arrived all the same. Errors repeat no secret. ErrRefused is among them if it is this event that the
+	// receiver does not want.
 	Deliver(ctx context.Context, e Event) error
 	// Close releases connections. Deliver is not called afterwards.
 	Close() error
 }
+
+// ErrRefused says that a receiver is up and refuses one event for what is in it: trying again does not help, and others may
+// well be taken.
+var ErrRefused = errors.New("the event is refused")
 
 // NamedSink is one configured sink.
 type NamedSink struct {

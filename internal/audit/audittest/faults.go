@@ -65,13 +65,16 @@ func HTTPFaults(t *testing.T, open func(t *testing.T, url string) audit.Sink, ac
 		return said.String()
 	}
 	elsewhere := NewReceiver(t, func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") })
+	const refusal = "refused, and the request repeated"
 	faults := map[string]http.HandlerFunc{
 		"unavailable": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
-		"refused, and the request repeated": func(w http.ResponseWriter, r *http.Request) {
+		refusal: func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 			said := strings.ReplaceAll(echo(r), `"`, `'`)
 			_, _ = w.Write([]byte(`{"text":"` + said + `","err":"` + said + `","description":"` + said + `","error":"` + said + `"}`))
 		},
+		"forbidden":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
+		"too many requests": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) },
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		},
@@ -91,7 +94,10 @@ func HTTPFaults(t *testing.T, open func(t *testing.T, url string) audit.Sink, ac
 			t.Parallel()
 			receiver := NewReceiver(t, fault)
 			sink := open(t, receiver.URL)
-			checkRefused(t, sink)
+			err := checkRefused(t, sink)
+			if itself := errors.Is(err, audit.ErrRefused); itself != (name == refusal) {
+				t.Errorf("the event itself is refused: %v, by %v", itself, err)
+			}
 			checkClosed(t, sink, receiver)
 		})
 	}
@@ -114,7 +120,9 @@ func HTTPFaults(t *testing.T, open func(t *testing.T, url string) audit.Sink, ac
 		t.Parallel()
 		down := httptest.NewServer(http.NotFoundHandler())
 		down.Close()
-		checkRefused(t, open(t, down.URL))
+		if err := checkRefused(t, open(t, down.URL)); errors.Is(err, audit.ErrRefused) {
+			t.Errorf("the event itself is refused by %v", err)
+		}
 	})
 }
 
@@ -136,7 +144,7 @@ func endless(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func checkRefused(t *testing.T, sink audit.Sink) {
+func checkRefused(t *testing.T, sink audit.Sink) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -151,6 +159,7 @@ func checkRefused(t *testing.T, sink audit.Sink) {
 	case strings.ContainsAny(err.Error(), "\r\n"):
 		t.Errorf("the error has several lines: %q", err)
 	}
+	return err
 }
 
 func checkClosed(t *testing.T, sink audit.Sink, receiver *Receiver) {

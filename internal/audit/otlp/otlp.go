@@ -8,7 +8,6 @@ package otlp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -128,7 +127,7 @@ func (s *sink) Deliver(ctx context.Context, e audit.Event) error {
 		return fmt.Errorf("otlp: %w", err)
 	}
 	if partial := answer.GetPartialSuccess(); partial.GetRejectedLogRecords() > 0 {
-		return errors.New("otlp: the collector rejected the event: " + post.Line(partial.GetErrorMessage()))
+		return fmt.Errorf("otlp: %w by the collector: %s", audit.ErrRefused, post.Line(partial.GetErrorMessage()))
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func TestPartialSuccess(t *testing.T) {
 		answer *collector.ExportLogsServiceResponse
 		want   string
 	}{
-		"rejected": {partial(1, "too\nlarge"), "rejected the event: too large"},
+		"rejected": {partial(1, "too\nlarge"), "the event is refused by the collector: too large"},
 		"warning":  {partial(0, "deprecated"), ""},
 		"success":  {&collector.ExportLogsServiceResponse{}, ""},
 	} {
@@ -118,6 +118,9 @@ func TestPartialSuccess(t *testing.T) {
 				err := open(t, otlp.Config{Endpoint: url, Protocol: protocol}).Deliver(t.Context(), audittest.Event(audit.Grant, audit.Succeeded))
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 					t.Errorf("%s: %v, want %q", protocol, err, c.want)
+				}
+				if errors.Is(err, audit.ErrRefused) != (name == "rejected") {
+					t.Errorf("%s: the event itself is refused, or not: %v", protocol, err)
 				}
 			}
 			if got := service.header.Get("authorization"); len(got) != 1 || got[0] != "Bearer "+token {
@@ -192,6 +195,7 @@ func TestGRPCFaults(t *testing.T) {
 		"no gRPC":     {web.URL, "Unavailable"},
 		"unavailable": {serve(t, &service{err: status.Error(codes.Unavailable, "try\nlater")}), "Unavailable: try later"},
 		"refused":     {serve(t, &service{err: status.Error(codes.Unauthenticated, "bad "+token)}), "Unauthenticated: bad (secret)"},
+		"invalid":     {serve(t, &service{err: status.Error(codes.InvalidArgument, "no")}), "the event is refused: the collector answered InvalidArgument: no"},
 		"slow":        {serve(t, &service{wait: wait}), "deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +210,7 @@ func TestGRPCFaults(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsAny(err.Error(), "\n") || strings.Contains(err.Error(), audittest.Canary) {
 				t.Errorf("error %q, want %q", err, c.want)
 			}
-			if errors.Is(err, context.DeadlineExceeded) != (name == "slow") {
+			if errors.Is(err, context.DeadlineExceeded) != (name == "slow") || errors.Is(err, audit.ErrRefused) != (name == "invalid") {
 				t.Errorf("error %v", err)
 			}
 		})

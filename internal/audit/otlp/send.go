@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit/internal/post"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
@@ -126,6 +127,8 @@ func (s *grpcSender) send(ctx context.Context, _ string, request *collector.Expo
 		return nil, fmt.Errorf("the collector did not answer: %w", context.DeadlineExceeded)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the collector did not answer: %w", ctx.Err())
+	case said.Code() == codes.InvalidArgument:
+		return nil, fmt.Errorf("%w: the collector answered %s: %s", audit.ErrRefused, said.Code(), post.Line(said.Message()))
 	}
 	return nil, fmt.Errorf("the collector answered %s: %s", said.Code(), post.Line(said.Message()))
 }

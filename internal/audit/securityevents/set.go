@@ -134,7 +134,7 @@ func payloadOf(e audit.Event) payload {
 func (s *sink) token(e audit.Event, now time.Time) (string, error) {
 	kind := TypeOf(e.Activity)
 	if kind == "" || e.Outcome != audit.Succeeded {
-		return "", fmt.Errorf("the activity %s, %s, has no form as a security event", e.Activity, e.Outcome)
+		return "", fmt.Errorf("%w: the activity %s, %s, has no form as a security event", audit.ErrRefused, e.Activity, e.Outcome)
 	}
 	id := e.Account.ID
 	if id == "" {

@@ -163,7 +163,8 @@ func (s *sink) ask(ctx context.Context, path, id string, ackID int64, body []byt
 		Text string          `json:"text"`
 	}
 	if err := json.Unmarshal(answer.Body, &got); err != nil || answer.Status != http.StatusOK || got.Acks == nil {
-		return false, fmt.Errorf("asking for the acknowledgement: %w", answer.Refused(got.Text))
+		// What is refused here is the question and not the event.
+		return false, errors.New("asking for the acknowledgement: " + answer.Refused(got.Text).Error())
 	}
 	return got.Acks[strconv.FormatInt(ackID, 10)], nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/transport"
 )
 
@@ -85,7 +86,8 @@ func (c *Client) Post(ctx context.Context, path, id string, header http.Header, 
 	return &Answer{response.StatusCode, text}, nil
 }
 
-// Refused is the error of an answer that is no acknowledgement. detail is what the receiver itself said, "" for nothing.
+// Refused is the error of an answer that is no acknowledgement. detail is what the receiver itself said, "" for nothing. It is an
+// audit.ErrRefused if the status is about what was posted (RFC 9110, section 15.5).
 func (a *Answer) Refused(detail string) error {
 	text := strings.TrimSpace(fmt.Sprintf("the receiver answered %d %s", a.Status, http.StatusText(a.Status)))
 	if a.Status >= 300 && a.Status < 400 {
@@ -94,7 +96,21 @@ func (a *Answer) Refused(detail string) error {
 	if detail = Line(detail); detail != "" {
 		text += ": " + detail
 	}
+	if a.ofContent() {
+		return fmt.Errorf("%w: %s", audit.ErrRefused, text)
+	}
 	return errors.New(text)
+}
+
+// ofContent reports whether another request from the same sender to the same place at the same time might have been taken.
+func (a *Answer) ofContent() bool {
+	switch a.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, // the sender
+		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone, http.StatusMisdirectedRequest, // the place
+		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests: // the time
+		return false
+	}
+	return a.Status >= 400 && a.Status < 500
 }
 
 // Line makes what a receiver said fit for one line of an error.
