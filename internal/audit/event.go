@@ -1,8 +1,8 @@
 // Package audit holds the evidence of what was changed: one Event for each change of each account on each platform, its
 // encodings, and the sinks that take it. It knows neither Terraform nor any platform.
 //
-// A change is announced before it is made (an event with the outcome Intended) and reported after it (Succeeded or
-// Failed). So a change whose report was lost, because the process was killed, is still in evidence.
+// A change is announced before it is made (an event with the outcome Intended) and reported after it (Succeeded, Failed or
+// Unknown). So a change whose report was lost, because the process was killed, is still in evidence.
 package audit
 
 import "time"
@@ -45,8 +45,11 @@ const (
 	Intended Outcome = "intended"
 	// Succeeded: the platform accepted the change.
 	Succeeded Outcome = "succeeded"
-	// Failed: the platform refused the change, or did not say what became of it (Error tells).
+	// Failed: the platform refused the change (Error tells).
 	Failed Outcome = "failed"
+	// Unknown: the platform did not say whether the change was made (Error tells). Where a filter chooses Failed, it chooses
+	// this, too.
+	Unknown Outcome = "unknown"
 )
 
 // Event is one step of one change. None of its texts is secret. It is also what waits as JSON in state until it is
@@ -61,7 +64,7 @@ type Event struct {
 	Time        time.Time `json:"time"`
 	Activity    Activity  `json:"activity"`
 	Outcome     Outcome   `json:"outcome"`
-	// Error is what the platform said of a change that failed.
+	// Error is what the platform said of a change that failed, or why nobody knows what came of it.
 	Error string `json:"error,omitempty"`
 
 	Actor    Actor    `json:"actor"`

@@ -54,7 +54,10 @@ func (j *Journal) Change(ctx context.Context, c *Change, do func(ctx context.Con
 	}
 	err := do(Begun(context.WithValue(ctx, currentKey{}, j)))
 	outcome := Succeeded
-	if err != nil {
+	switch {
+	case err != nil && c.Unanswered:
+		outcome = Unknown
+	case err != nil:
 		outcome = Failed
 	}
 	j.report(ctx, j.trail.source.event(j.op, *c, id, outcome, err, j.trail.now()))

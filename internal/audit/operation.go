@@ -40,6 +40,8 @@ type Change struct {
 	Credential    string
 	Path          string
 	RegistryOf    string
+	// Unanswered is set while the change is made, if the platform does not say whether it was.
+	Unanswered bool
 }
 
 // Source is what all events of one run have in common.

@@ -38,7 +38,11 @@ type Filter struct {
 
 // Wants reports whether e passes the filter.
 func (f Filter) Wants(e Event) bool {
-	return wants(f.Activities, e.Activity) && wants(f.Platforms, e.Platform.Name) && wants(f.Outcomes, e.Outcome)
+	outcome := e.Outcome
+	if outcome == Unknown {
+		outcome = Failed
+	}
+	return wants(f.Activities, e.Activity) && wants(f.Platforms, e.Platform.Name) && wants(f.Outcomes, outcome)
 }
 
 func wants[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }

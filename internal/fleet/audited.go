@@ -22,7 +22,12 @@ func audited(platform string) interceptor {
 			return next
 		}
 		return func(ctx context.Context) error {
-			err := c.journal.Change(ctx, c.change, next)
+			err := c.journal.Change(ctx, c.change, func(ctx context.Context) error {
+				err := next(ctx)
+				code := driver.CodeOf(err)
+				c.change.Unanswered = err != nil && (code == driver.Unavailable || code == driver.Unknown)
+				return err
+			})
 			var unacknowledged *audit.UnacknowledgedError
 			if errors.As(err, &unacknowledged) {
 				subject := c.op

@@ -193,6 +193,22 @@ func TestDriverMethodsAreKnown(t *testing.T) {
 	}
 }
 
+// Of an answer that was lost nobody knows what it would have said.
+func TestUnansweredChange(t *testing.T) {
+	for code, want := range map[driver.Code]audit.Outcome{
+		driver.Unavailable: audit.Unknown, driver.Unknown: audit.Unknown,
+		driver.PermissionDenied: audit.Failed, driver.RateLimited: audit.Failed, driver.Invalid: audit.Failed, driver.Conflict: audit.Failed,
+	} {
+		d := able{bare{newScript()}}
+		conn, sink := evidenced(t, d, false, nil)
+		d.on = func(context.Context, string, int) error { return driver.Errorf(code, "no") }
+		err := conn.Do(t.Context(), ref, reconcile.Step{Kind: reconcile.StepSuspend})
+		if events := sink.take(); err == nil || len(events) != 2 || events[1].Outcome != want || events[1].Error != err.Error() {
+			t.Errorf("%s: %+v, want %s", code, events, want)
+		}
+	}
+}
+
 // A change is one, however often it is tried, and its error is redacted.
 func TestRetriesAreOneChange(t *testing.T) {
 	d := able{bare{newScript()}}
@@ -220,7 +236,7 @@ func TestRetriesAreOneChange(t *testing.T) {
 	}
 	d.on = func(context.Context, string, int) error { panic("canary-admin") }
 	err = conn.Do(t.Context(), ref, reconcile.Step{Kind: reconcile.StepResume})
-	if events := sink.take(); err == nil || len(events) != 2 || events[1].Outcome != audit.Failed || strings.Contains(events[1].Error, "canary") {
+	if events := sink.take(); err == nil || len(events) != 2 || events[1].Outcome != audit.Unknown || strings.Contains(events[1].Error, "canary") {
 		t.Errorf("error %v, events %+v", err, events)
 	}
 }

@@ -448,7 +448,7 @@ func (h *history) noteOrphans(loss bool) {
 // checkEvidence holds that every change of a process that was not killed has an event of what came of it; and, if evidence
 // is required, every change an event that announced it (promise 10).
 func (h *history) checkEvidence(t rapid.TB) {
-	reported, announced := h.events.count("succeeded", "failed"), h.events.count("intended", "succeeded", "failed")
+	reported, announced := h.events.count("succeeded", "failed", "unknown"), h.events.count("intended", "succeeded", "failed", "unknown")
 	made, all := map[occurrence]int{}, map[occurrence]int{}
 	for _, c := range h.changes {
 		made[occurrenceOf(c)]++

@@ -75,11 +75,13 @@ func commonAuditAttributes(kind string) map[string]schema.Attribute {
 		"outcomes": schema.SetAttribute{
 			Optional: true, ElementType: types.StringType,
 			Validators:          []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(texts(outcomes())...))},
-			MarkdownDescription: "Sends events with these outcomes only: " + codes(texts(outcomes())) + ". Default: all.",
+			MarkdownDescription: "Sends events with these outcomes only: " + codes(texts(outcomes())) + ". Default: all. `failed` " +
+				"takes those with the outcome `unknown` along.",
 		},
 	}
 }
 
+// outcomes are those that a filter names; audit.Unknown goes with audit.Failed.
 func outcomes() []audit.Outcome {
 	return []audit.Outcome{audit.Intended, audit.Succeeded, audit.Failed}
 }

@@ -41,7 +41,7 @@ func Event(a audit.Activity, o audit.Outcome) audit.Event {
 	case audit.MintToken, audit.RevokeToken:
 		e.Credential, e.Resource = "token-1", "nhi_token"
 	}
-	if o == audit.Failed {
+	if o == audit.Failed || o == audit.Unknown {
 		e.Error = `platform "warehouse": grant "svc_billing": permission denied`
 	}
 	return e
@@ -51,7 +51,7 @@ func Event(a audit.Activity, o audit.Outcome) audit.Event {
 func All() []audit.Event {
 	var out []audit.Event
 	for _, a := range audit.Activities() {
-		for _, o := range []audit.Outcome{audit.Intended, audit.Succeeded, audit.Failed} {
+		for _, o := range []audit.Outcome{audit.Intended, audit.Succeeded, audit.Failed, audit.Unknown} {
 			out = append(out, Event(a, o))
 		}
 	}

@@ -82,8 +82,8 @@ func (v *view) at(a account) *access {
 
 // evidence is what the events say.
 type evidence struct {
-	// given is what was given and not taken away, by changes that succeeded. told is more: what was seen to be there
-	// besides, and what was announced with no word of what came of it.
+	// given is what was given by changes that succeeded, and not taken away by any that may have succeeded. told is more: what was
+	// seen to be there besides, and what was given by changes of which nobody knows what came.
 	given, told *view
 	unfinished  []audit.Event
 }
@@ -144,14 +144,23 @@ func replay(events []audit.Event) evidence {
 			apply(out.given, e)
 			apply(out.told, e)
 			out.told.at(accountOf(e)).entitlements.add(e.After...)
+		case e.Outcome == audit.Unknown:
+			out.perhaps(e)
 		case e.Outcome == audit.Intended && outcomes[e.Change] == "":
 			out.unfinished = append(out.unfinished, e)
-			if gives(e.Activity) {
-				apply(out.told, e)
-			}
+			out.perhaps(e)
 		}
 	}
 	return out
+}
+
+// perhaps follows a change that may have been made.
+func (e *evidence) perhaps(of audit.Event) {
+	if gives(of.Activity) {
+		apply(e.told, of)
+	} else {
+		apply(e.given, of)
+	}
 }
 
 // gives reports whether an activity adds access.

@@ -40,6 +40,15 @@ func (s *story) did(e audit.Event) {
 	}
 }
 
+// unanswered adds the events of a change of which nobody knows what came.
+func (s *story) unanswered(e audit.Event) {
+	e.Change = fmt.Sprintf("c-%03d", s.n)
+	for _, outcome := range []audit.Outcome{audit.Intended, audit.Unknown} {
+		e.Outcome = outcome
+		s.add(e)
+	}
+}
+
 func life() *story {
 	s := &story{}
 	s.did(audit.Event{Activity: audit.CreateAccount})
@@ -110,6 +119,23 @@ func TestFindings(t *testing.T) {
 			s.add(audit.Event{Change: "f", Activity: audit.Grant, Outcome: audit.Intended, After: []string{"role:x"}})
 			s.add(audit.Event{Change: "f", Activity: audit.Grant, Outcome: audit.Failed, After: []string{"role:x"}})
 		}, fmt.Sprintf(lived, "", `"role:b","role:x"`), []string{`access without evidence: role:x of account "svc" on t-1`}},
+		"unknown and made": {func(s *story) {
+			s.unanswered(audit.Event{Activity: audit.Grant, Before: []string{"role:b", "role:old"}, After: []string{"role:b", "role:old", "role:x"}})
+			s.unanswered(audit.Event{Activity: audit.Revoke, Before: []string{"role:b", "role:old"}, After: []string{"role:old"}})
+			s.unanswered(audit.Event{Activity: audit.IssueCredential, Credential: "key-2"})
+			s.unanswered(audit.Event{Activity: audit.StoreSecret, Path: "kv/other"})
+		}, strings.Replace(strings.Replace(fmt.Sprintf(lived, "", `"role:old","role:x"`), `{"label":"key-1","id":"7"}`, `{"label":"key-1"},{"label":"key-2"}`, 1),
+			`{"platform":"vault","path":"kv/svc"}`, `{"platform":"vault","path":"kv/svc"},{"platform":"vault","path":"kv/other"}`, 1), nil},
+		"unknown and not made": {func(s *story) {
+			s.unanswered(audit.Event{Activity: audit.Grant, After: []string{"role:x"}})
+			s.unanswered(audit.Event{Activity: audit.Revoke, Before: []string{"role:b"}})
+			s.unanswered(audit.Event{Activity: audit.RemoveSecret, Path: "kv/svc"})
+			s.unanswered(audit.Event{Activity: audit.DeleteAccount})
+		}, all, nil},
+		"unknown and deleted": {func(s *story) {
+			s.unanswered(audit.Event{Activity: audit.RemoveSecret, Path: "kv/svc"})
+			s.unanswered(audit.Event{Activity: audit.DeleteAccount})
+		}, none, nil},
 		"killed after the intent": {func(s *story) {
 			s.add(audit.Event{Change: "k", Activity: audit.Grant, Outcome: audit.Intended, After: []string{"role:x"}})
 			s.add(audit.Event{Change: "l", Activity: audit.DeleteAccount, Outcome: audit.Intended})

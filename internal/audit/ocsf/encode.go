@@ -98,6 +98,8 @@ func result(o audit.Outcome) (severityID int, severity string, statusID int, sta
 		return 1, "Informational", 1, "Success"
 	case audit.Failed:
 		return 3, "Medium", 2, "Failure"
+	case audit.Unknown:
+		return 3, "Medium", unknown, "Unknown"
 	case audit.Intended:
 		return 1, "Informational", other, "Intended"
 	default:

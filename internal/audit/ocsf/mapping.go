@@ -56,6 +56,8 @@ const (
 	categoryName = "Identity & Access Management"
 	// other is the activity that the schema has no number for; its name is then ours.
 	other = 99
+	// unknown is the status of a change of which nobody knows what came.
+	unknown = 0
 )
 
 // Form says how an activity is written: the class, and the activity within it.

@@ -85,6 +85,7 @@ func TestForms(t *testing.T) {
 		"intended":   {audittest.Event(audit.DeleteAccount, audit.Intended), 300106, 300703, `"status_id":99,"status":"Intended"`},
 		"succeeded":  {audittest.Event(audit.DeleteAccount, audit.Succeeded), 300106, 300703, `"status_id":1,"status":"Success"`},
 		"failed":     {audittest.Event(audit.DeleteAccount, audit.Failed), 300106, 300703, `"status_id":2,"status":"Failure","status_detail":"platform \"warehouse\"`},
+		"unknown":    {audittest.Event(audit.DeleteAccount, audit.Unknown), 300106, 300703, `"status_id":0,"status":"Unknown","status_detail":"platform \"warehouse\"`},
 	} {
 		for v, want := range map[ocsf.Version]int{ocsf.V180: c.v180, ocsf.V190: c.v190} {
 			text := string(encode(t, v, c.event))

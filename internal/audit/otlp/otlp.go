@@ -142,7 +142,7 @@ func encode(v ocsf.Version, e audit.Event) (*collector.ExportLogsServiceRequest,
 		return nil, err
 	}
 	severity, severityText := logs.SeverityNumber_SEVERITY_NUMBER_INFO, "INFO"
-	if e.Outcome == audit.Failed {
+	if e.Outcome == audit.Failed || e.Outcome == audit.Unknown {
 		severity, severityText = logs.SeverityNumber_SEVERITY_NUMBER_WARN, "WARN"
 	}
 	record := &logs.LogRecord{

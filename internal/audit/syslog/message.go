@@ -31,7 +31,7 @@ func message(c Config, e audit.Event) ([]byte, error) {
 		return nil, err
 	}
 	severity := informational
-	if e.Outcome == audit.Failed {
+	if e.Outcome == audit.Failed || e.Outcome == audit.Unknown {
 		severity = warning
 	}
 	var out strings.Builder
