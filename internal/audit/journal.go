@@ -95,9 +95,13 @@ func (j *Journal) announce(ctx context.Context, c Change, id string) error {
 	refusal := &UnacknowledgedError{Sink: first.sink, Err: first.err}
 	outcome := j.trail.source.event(j.op, c, id, Failed, refusal, j.trail.now())
 	for _, q := range j.all() {
-		missed := slices.ContainsFunc(failures, func(f delivery) bool { return f.sink == q.sink })
-		if !missed && q.wants(intent) && q.wants(outcome) {
+		i := slices.IndexFunc(failures, func(f delivery) bool { return f.sink == q.sink })
+		switch {
+		case !q.wants(intent) || !q.wants(outcome):
+		case i < 0:
 			j.note(q, q.deliver(ctx, outcome))
+		case mayHaveTaken(failures[i].err):
+			q.add(outcome)
 		}
 	}
 	return refusal

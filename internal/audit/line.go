@@ -61,6 +61,13 @@ func (l *line) deliver(ctx context.Context, e Event) error {
 	}
 }
 
+var errResting = errors.New("it did not take an event a moment ago")
+
+// mayHaveTaken reports whether a sink that failed may have taken the event, and was only late to say so.
+func mayHaveTaken(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errResting)
+}
+
 // resting returns why nobody shall try now, nil if the caller shall. After the rest one caller tries; the others are
 // told to wait until it has.
 func (l *line) resting() error {
@@ -70,7 +77,7 @@ func (l *line) resting() error {
 		return nil
 	}
 	if now := time.Now(); now.Before(l.restsUntil) {
-		return fmt.Errorf("it did not take an event a moment ago: %w", l.failure)
+		return fmt.Errorf("%w: %w", errResting, l.failure)
 	}
 	l.restsUntil = time.Now().Add(l.effort.limit)
 	return nil

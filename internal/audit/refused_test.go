@@ -79,3 +79,36 @@ func TestRefusedAndDown(t *testing.T) {
 		}
 	})
 }
+
+// A sink that takes the intent and is late to acknowledge it hears that nothing was changed, as soon as it can. One that is
+// not asked at all, because it was found down a moment ago, does not.
+func TestIntentAcknowledgedTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		r.answer = func(ctx context.Context, e Event) error {
+			r.mu.Lock()
+			r.taken = append(r.taken, e)
+			r.mu.Unlock()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		trail := newTrail(true, r)
+		late, rested := trail.Open(Operation{}, nil), trail.Open(Operation{}, nil)
+		for _, j := range []*Journal{late, rested} {
+			if err := j.Change(t.Context(), grantOn("x"), succeed); err == nil {
+				t.Error("changed although nobody acknowledged that")
+			}
+		}
+		if got := waitingIn(t, late.left()); got != "a grant failed" {
+			t.Errorf("waiting %q", got)
+		}
+		if left := rested.Close(t.Context()); len(left.Waiting) > 0 {
+			t.Errorf("waiting %q", left.Waiting)
+		}
+		time.Sleep(time.Hour)
+		r.down(false)
+		if left := late.Close(t.Context()); len(left.Waiting) > 0 || r.got() != "grant intended, grant failed" || r.taken[0].Change != r.taken[1].Change {
+			t.Errorf("the receiver has %q, waiting %q", r.got(), left.Waiting)
+		}
+	})
+}

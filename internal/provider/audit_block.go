@@ -74,7 +74,7 @@ func commonAuditAttributes(kind string) map[string]schema.Attribute {
 		},
 		"outcomes": schema.SetAttribute{
 			Optional: true, ElementType: types.StringType,
-			Validators:          []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(texts(outcomes())...))},
+			Validators: []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(texts(outcomes())...))},
 			MarkdownDescription: "Sends events with these outcomes only: " + codes(texts(outcomes())) + ". Default: all. `failed` " +
 				"takes those with the outcome `unknown` along.",
 		},
