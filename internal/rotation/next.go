@@ -91,7 +91,8 @@ type decision struct {
 }
 
 // merge confirms the record: what the platform does not list is gone, and what carries a label of ours belongs to it. What
-// is added to a record was issued by a run that was interrupted; where there is none, callers may use it.
+// is added to a record was issued by a run that was interrupted; where there is none, callers may use it. Where an account has
+// one credential, that may keep its id for ever: with another label of ours it is another credential.
 func (d *decision) merge(record Record) {
 	for _, c := range record {
 		d.see(c.Label)
@@ -100,8 +101,8 @@ func (d *decision) merge(record Record) {
 		d.see(store.Label)
 	}
 	for _, c := range d.seen.Credentials {
-		i := slices.IndexFunc(record, func(r Credential) bool { return r.ID == c.ID })
 		_, ours := d.Labels.Number(c.Label)
+		i := slices.IndexFunc(record, func(r Credential) bool { return r.ID == c.ID && (r.Label == c.Label || r.Label == "" || !ours) })
 		switch {
 		case i >= 0:
 			d.plan.Record = append(d.plan.Record, record[i])

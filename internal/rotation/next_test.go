@@ -86,6 +86,9 @@ func TestNext(t *testing.T) {
 	}
 	none := func(string) bool { return false }
 	only := func(n int) func(string) bool { return func(named string) bool { return named == id(n) } }
+	inPlace, outage := Record{recorded(1, Current)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true })
+	inPlace[0].ID = "client_secret"
+	second := []nhi.Credential{{ID: "client_secret", Label: labels.Label(2)}}
 	proven := both.Proven(labels.Label(2), start.Add(hour))
 	for name, c := range map[string]struct {
 		record   Record
@@ -200,6 +203,15 @@ func TestNext(t *testing.T) {
 			start.Add(30 * day), "revoke 1, issue 2, verify 2, deliver 2 to a, promote 2", "due since"},
 		"in place, interrupted after revoking": {current, Observed{Stores: holds(1)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), nil,
 			start.Add(30 * day), "issue 2, verify 2, deliver 2 to a, promote 2", "gone from the platform"},
+		"in place, interrupted after the last delivery": {inPlace, Observed{Credentials: second, Stores: holds(2, 2)}, outage, none,
+			start.Add(30 * day), "verify 2, promote 2", "finish"},
+		"in place, interrupted after the first delivery, and not due any more": {inPlace, Observed{Credentials: second, Stores: holds(2, 1)}, outage, none,
+			start, "verify 2, deliver 2 to b, promote 2", "finish"},
+		"in place, interrupted before a delivery": {inPlace, Observed{Credentials: second, Stores: holds(1)}, outage, nil, start,
+			"revoke 2, issue 3, verify 3, deliver 3 to a, promote 3", "its rotation was interrupted"},
+		"in place, interrupted before a delivery, and no plan named it": {inPlace, Observed{Credentials: second, Stores: holds(1)}, outage, none, start, "", ""},
+		"somebody has changed the label": {current, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: "mine"}}, Stores: holds(1)}, settings(), nil, start,
+			"", ""},
 		"kept until used": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
 			start.Add(2 * day), "", ""},
 		"used": {both, Observed{Credentials: used(UseMargin + 1), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
