@@ -13,6 +13,7 @@ import (
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
@@ -118,6 +119,11 @@ type found struct {
 	// credential is whole only if readable: nobody changed what was delivered.
 	readable   bool
 	credential fresh
+}
+
+// of reports whether the place holds this rotation's credential with an id and a label.
+func (f found) of(id, label string) bool {
+	return f.ours && rotation.Holding{ID: f.note.Credential, Label: f.note.Label}.Of(rotation.Credential{ID: id, Label: label})
 }
 
 // look reads a place. Nothing there is no error.

@@ -86,6 +86,11 @@ type storeNow struct {
 	found
 }
 
+// gives reports whether the place gives a credential back.
+func (s storeNow) gives(id, label string) bool {
+	return s.readable && s.of(id, label)
+}
+
 // observe reads the account and every store. now asks the platform even if the account was read before.
 func observeRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, now bool) (*rotationWork, Problems) {
 	w := &rotationWork{Rotation: r, fleet: f, record: record}
@@ -140,7 +145,7 @@ func (w *rotationWork) mayReplace(place Place) func(found) error {
 // holds reports whether a declared place gives back the current credential.
 func (w *rotationWork) holds(record rotation.Record) bool {
 	current, ok := record.Current()
-	return ok && slices.ContainsFunc(w.stores, func(s storeNow) bool { return s.ours && s.readable && s.note.Label == current.Label })
+	return ok && slices.ContainsFunc(w.stores, func(s storeNow) bool { return s.gives(current.ID, current.Label) })
 }
 
 func (w *rotationWork) suspended() bool { return w.account.Status == nhi.Suspended }
@@ -164,7 +169,7 @@ func (w *rotationWork) holding(s storeNow) rotation.Holding {
 	if !s.ours {
 		return h
 	}
-	h.Label, h.IssuedAt, h.Readable = s.note.Label, s.note.IssuedAt, s.readable
+	h.Label, h.ID, h.IssuedAt, h.Readable = s.note.Label, s.note.Credential, s.note.IssuedAt, s.readable
 	if s.readable {
 		credential := s.credential
 		credential.account = w.account.Name

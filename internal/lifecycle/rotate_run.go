@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,11 +54,11 @@ func (r *rotationRun) step(ctx context.Context, step rotation.Step) (string, err
 	case rotation.StepIssue:
 		return r.Platform, r.issue(ctx, step.Label)
 	case rotation.StepVerify:
-		return r.Platform, r.verify(ctx, step.Label)
+		return r.Platform, r.verify(ctx, step)
 	case rotation.StepDeliver:
 		return r.stores[step.Store].Platform, r.deliver(ctx, step)
 	case rotation.StepPromote:
-		return r.Platform, r.promote(ctx, step.Label)
+		return r.Platform, r.promote(ctx, step)
 	case rotation.StepRevoke:
 		return r.Platform, r.retire(ctx, step)
 	default:
@@ -67,7 +68,8 @@ func (r *rotationRun) step(ctx context.Context, step rotation.Step) (string, err
 
 func (r *rotationRun) now() time.Time { return r.clock().UTC().Truncate(time.Second) }
 
-// issue makes the credential. If the answer is lost, so is the secret: what was made is revoked.
+// issue makes the credential. If the answer is lost, so is the secret: what was made is revoked. If it was refused because another
+// run came first, what carries the label is that run's; were it our own, the next plan would find it.
 func (r *rotationRun) issue(ctx context.Context, label string) error {
 	now := r.now()
 	request := driver.IssueRequest{Label: label}
@@ -81,7 +83,11 @@ func (r *rotationRun) issue(ctx context.Context, label string) error {
 		request.ExpiresAt = now.Add(lifetime)
 	}
 	issued, err := r.conn.Issue(ctx, r.account.Ref, request)
-	if err != nil {
+	switch code := driver.CodeOf(err); {
+	case err == nil:
+	case code == driver.AlreadyExists || code == driver.Conflict:
+		return fmt.Errorf("issue the credential %s; if another run has issued one at the same time, run again: %w", label, err)
+	default:
 		return errors.Join(err, r.forget(begun(ctx), label))
 	}
 	for _, s := range r.stores {
@@ -95,48 +101,59 @@ func (r *rotationRun) issue(ctx context.Context, label string) error {
 	return nil
 }
 
-// forget revokes the credential with a label, if there is one.
+// forget revokes the credential with a label, if there is one that another run has not delivered meanwhile.
 func (r *rotationRun) forget(ctx context.Context, label string) error {
 	account, err := r.conn.ReadNow(ctx, r.account.Ref)
 	if err != nil {
 		return fmt.Errorf("and it could not be found out whether it was made; if it was, the next run finds it by its label %s: %w", label, err)
 	}
 	for _, c := range account.Credentials {
-		if c.Label == label {
-			return r.revoke(ctx, account.Ref, c.ID)
+		if c.Label != label {
+			continue
 		}
+		for _, s := range r.stores {
+			now, err := look(ctx, s.conn, s.Place, r.owned(r.fleet))
+			if err != nil || now.of(c.ID, label) {
+				return errors.Join(err, fmt.Errorf("and %s may be another run's, so it is not revoked; the next plan says what becomes of it", label))
+			}
+		}
+		return r.revoke(ctx, account.Ref, c.ID)
 	}
 	return nil
 }
 
-// credential returns the labelled credential with its secret: the one just made, or what a store gives back.
-func (r *rotationRun) credential(label string) (fresh, error) {
-	if r.issued && r.made.label == label {
+// id is the id of the credential that a step is about: this run has made it if the step does not say.
+func (r *rotationRun) id(step rotation.Step) string { return cmp.Or(step.ID, r.made.id) }
+
+// credential returns a step's credential with its secret: the one just made, or what a store gives back.
+func (r *rotationRun) credential(step rotation.Step) (fresh, error) {
+	if r.issued && r.made.id == r.id(step) && r.made.label == step.Label {
 		return r.made, nil
 	}
 	for _, s := range r.stores {
-		if s.ours && s.readable && s.note.Label == label {
+		if s.gives(r.id(step), step.Label) {
 			c := s.credential
 			c.account = r.account.Name
 			return c, nil
 		}
 	}
-	return fresh{}, fmt.Errorf("no store gives the credential %s back", label)
+	return fresh{}, fmt.Errorf("no store gives the credential %s back", step.Label)
 }
 
 // verify logs in. A new credential that the platform does not accept is revoked at once: nobody has seen it.
-func (r *rotationRun) verify(ctx context.Context, label string) error {
+func (r *rotationRun) verify(ctx context.Context, step rotation.Step) error {
 	if !r.Verify {
 		return nil
 	}
-	c, err := r.credential(label)
+	label := step.Label
+	c, err := r.credential(step)
 	if err != nil {
 		return err
 	}
 	err = r.conn.Verify(ctx, c.login, c.secret)
 	switch {
 	case err == nil:
-		r.record.Credentials = r.record.Credentials.Proven(label, r.now())
+		r.record.Credentials = r.record.Credentials.Proven(r.id(step), r.now())
 		return nil
 	case r.issued:
 		err = fmt.Errorf("the new credential %s was not accepted, so nothing was delivered and the old one stays: %w", label, err)
@@ -154,7 +171,7 @@ func (r *rotationRun) verify(ctx context.Context, label string) error {
 
 func (r *rotationRun) deliver(ctx context.Context, step rotation.Step) error {
 	s := r.stores[step.Store]
-	c, err := r.credential(step.Label)
+	c, err := r.credential(step)
 	if err != nil {
 		return err
 	}
@@ -173,20 +190,20 @@ func (r *rotationRun) deliver(ctx context.Context, step rotation.Step) error {
 	return nil
 }
 
-func (r *rotationRun) promote(ctx context.Context, label string) error {
+func (r *rotationRun) promote(ctx context.Context, step rotation.Step) error {
 	var used time.Time
 	if r.RequireUse {
 		account, err := r.conn.ReadNow(ctx, r.account.Ref)
 		if err != nil {
-			return fmt.Errorf("reading when credential %s was used: %w", label, err)
+			return fmt.Errorf("reading when credential %s was used: %w", step.Label, err)
 		}
 		for _, c := range account.Credentials {
-			if c.Label == label {
+			if c.ID == r.id(step) {
 				used = c.LastUsedAt
 			}
 		}
 	}
-	r.record.Credentials = r.record.Credentials.Promoted(label, r.now(), r.Overlap, used)
+	r.record.Credentials = r.record.Credentials.Promoted(r.id(step), r.now(), r.Overlap, used)
 	return nil
 }
 
@@ -243,7 +260,7 @@ func (r *rotationRun) undo(ctx context.Context) Problems {
 func (r *rotationRun) restore(ctx context.Context, s storeNow) error {
 	owner := r.owned(r.fleet)
 	now, err := look(ctx, s.conn, s.Place, owner)
-	if err != nil || !now.ours || now.note.Label != r.made.label {
+	if err != nil || !now.of(r.made.id, r.made.label) {
 		return err
 	}
 	if s.stored.Version == 0 {

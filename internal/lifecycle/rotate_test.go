@@ -115,8 +115,11 @@ func newBenchOf(t *testing.T, config sandbox.Config) *bench {
 }
 
 // restart is another process, which has read nothing yet.
-func (b *bench) restart() {
-	b.fleet = fleet.New("payments", nil, []fleet.Config{{Name: "box", Spec: sandbox.Spec(), Open: func() (driver.Driver, error) { return b.driver, nil }}})
+func (b *bench) restart() { b.reach(b.driver) }
+
+// reach is another process, whose platform is reached through d.
+func (b *bench) reach(d driver.Driver) {
+	b.fleet = fleet.New("payments", nil, []fleet.Config{{Name: "box", Spec: sandbox.Spec(), Open: func() (driver.Driver, error) { return d, nil }}})
 }
 
 func (b *bench) clock() time.Time { return b.now }

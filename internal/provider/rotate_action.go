@@ -75,6 +75,12 @@ func (a *rotateAction) Invoke(ctx context.Context, req action.InvokeRequest, res
 	}
 	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
+	end, err := a.data.made.turn(ctx, rotationThing(r.Identity, r.Platform))
+	if err != nil {
+		resp.Diagnostics.AddError("Unable to rotate now", err.Error())
+		return
+	}
+	defer end()
 	op := a.data.beginAction(ctx, "nhi_rotate", r.Identity)
 	label, problems := lifecycle.RotateNow(ctx, op.fleet, r, places, a.data.now, progress(resp))
 	op.endAction(ctx, &resp.Diagnostics)

@@ -296,6 +296,13 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 	ctx, cancel := withTimeout(ctx, plan.Timeouts.Update, &resp.Diagnostics)
 	defer cancel()
 
+	this := plan.thing()
+	end, err := r.data.made.turn(ctx, this)
+	if err != nil {
+		resp.Diagnostics.AddError("Unable to update "+this.name, err.Error())
+		return
+	}
+	defer end()
 	wish.Forced, wish.Owed = forced(plan, state), isOwed(ctx, req.Private, &resp.Diagnostics)
 	wish.Frozen = !plan.Credentials.IsUnknown()
 	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)

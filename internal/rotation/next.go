@@ -128,7 +128,7 @@ func (d *decision) see(label string) {
 // issuedAt is what the stores say, because that is the time of our own clock; or what the platform says.
 func (d *decision) issuedAt(c nhi.Credential) time.Time {
 	for _, store := range d.seen.Stores {
-		if store.Label == c.Label && !store.IssuedAt.IsZero() {
+		if store.Of(Credential{ID: c.ID, Label: c.Label}) && !store.IssuedAt.IsZero() {
 			return store.IssuedAt
 		}
 	}
@@ -144,7 +144,8 @@ func (d *decision) number(c Credential) int {
 }
 
 // choose finds the current credential and the newest unfinished or found one that a store can give back. Credentials older
-// than the current one of which the record knows nothing are previous ones whose time is over.
+// than the current one of which the record knows nothing are previous ones whose time is over. One with the current one's number
+// was issued at the same time by another run, which has delivered it last if a store holds it.
 func (d *decision) choose() {
 	record := d.plan.Record
 	for i := range record {
@@ -154,14 +155,15 @@ func (d *decision) choose() {
 	}
 	for i := range record {
 		c := &record[i]
-		newer := d.current == nil || d.number(*c) > d.number(*d.current)
 		if c.Stage != Pending && !d.found(*c) {
 			continue
 		}
+		readable := d.readable(*c)
+		newer := d.current == nil || d.number(*c) > d.number(*d.current) || readable && d.number(*c) == d.number(*d.current)
 		if !newer {
 			c.Stage = Previous
 		}
-		if newer && d.readable(c.Label) && !d.expired(c.ID) && (d.candidate == nil || d.number(*c) > d.number(*d.candidate)) {
+		if newer && readable && !d.expired(c.ID) && (d.candidate == nil || d.number(*c) > d.number(*d.candidate)) {
 			d.candidate = c
 		}
 	}
@@ -184,8 +186,8 @@ func (d *decision) expired(id string) bool {
 }
 
 // readable reports whether a store can give the credential back.
-func (d *decision) readable(label string) bool {
-	return slices.ContainsFunc(d.seen.Stores, func(h Holding) bool { return h.Label == label && h.Readable })
+func (d *decision) readable(c Credential) bool {
+	return slices.ContainsFunc(d.seen.Stores, func(h Holding) bool { return h.Of(c) && h.Readable })
 }
 
 // revokes reports whether a credential is to be revoked.
@@ -275,20 +277,20 @@ func (d *decision) currentUsed() bool {
 // advance finishes the unfinished rotation, or begins one that is due, or repairs what the stores hold.
 func (d *decision) advance() error {
 	if d.candidate != nil {
-		d.finish(d.candidate.Label, d.stale(d.candidate.Label))
+		d.finish(*d.candidate, d.stale(*d.candidate))
 		d.plan.Words = append(d.plan.Words, fmt.Sprintf("rotate: finish %s, which an interrupted run or nhi_rotate issued", d.candidate.Label))
 		return nil
 	}
 	if why := d.due(); why != "" {
 		return d.begin(why)
 	}
-	stale := d.stale(d.current.Label)
+	stale := d.stale(*d.current)
 	if len(stale) == 0 {
 		return nil
 	}
-	d.add(StepVerify, d.current.Label)
+	d.add(StepVerify, *d.current)
 	for _, i := range stale {
-		d.plan.Steps = append(d.plan.Steps, Step{Kind: StepDeliver, Label: d.current.Label, Store: i})
+		d.plan.Steps = append(d.plan.Steps, Step{Kind: StepDeliver, ID: d.current.ID, Label: d.current.Label, Store: i})
 		d.plan.Words = append(d.plan.Words, fmt.Sprintf("deliver %s to %s: %s", d.current.Label, d.seen.Stores[i].Place,
 			d.staleWords(d.seen.Stores[i])))
 	}
@@ -301,16 +303,18 @@ func (d *decision) staleWords(h Holding) string {
 		return "nothing of this rotation is there"
 	case h.Label != d.current.Label:
 		return "it holds " + h.Label
+	case !h.Of(*d.current):
+		return "it holds another " + h.Label
 	default:
 		return "its fields are not the declared ones"
 	}
 }
 
 // stale lists the stores that do not hold the credential as declared.
-func (d *decision) stale(label string) []int {
+func (d *decision) stale(c Credential) []int {
 	var out []int
 	for i, h := range d.seen.Stores {
-		if h.Label != label || !h.Readable || !h.AsDeclared {
+		if !h.Of(c) || !h.Readable || !h.AsDeclared {
 			out = append(out, i)
 		}
 	}
@@ -329,7 +333,7 @@ func (d *decision) due() string {
 		return "there is no credential yet"
 	case d.Forced || d.Owed:
 		return "rotate_when_changed has changed"
-	case !d.readable(c.Label):
+	case !d.readable(*c):
 		return "no store can give the current credential back"
 	case d.Every > 0 && !d.now.Before(c.IssuedAt.Add(d.Every)):
 		return fmt.Sprintf("due since %s (issued %s)", stamp(c.IssuedAt.Add(d.Every)), stamp(c.IssuedAt))
@@ -370,36 +374,36 @@ func (d *decision) begin(why string) error {
 		return d.full(why, taken)
 	}
 	d.plan.Words = append(d.plan.Words, "rotate: "+why)
-	label := d.Labels.Label(d.highest + 1)
-	d.add(StepIssue, label)
+	issued := Credential{Label: d.Labels.Label(d.highest + 1)}
+	d.add(StepIssue, issued)
 	all := make([]int, len(d.seen.Stores))
 	for i := range all {
 		all[i] = i
 	}
-	d.finish(label, all)
+	d.finish(issued, all)
 	return nil
 }
 
 // finish proves and delivers a credential, makes it current, and without an overlap retires the one before, and others that are
 // known to be previous ones. Proving comes before delivering, because what is delivered is used at once.
-func (d *decision) finish(label string, stores []int) {
-	d.add(StepVerify, label)
+func (d *decision) finish(c Credential, stores []int) {
+	d.add(StepVerify, c)
 	for _, i := range stores {
-		d.plan.Steps = append(d.plan.Steps, Step{Kind: StepDeliver, Label: label, Store: i})
+		d.plan.Steps = append(d.plan.Steps, Step{Kind: StepDeliver, ID: c.ID, Label: c.Label, Store: i})
 	}
-	d.add(StepPromote, label)
+	d.add(StepPromote, c)
 	if d.Overlap > 0 || d.RequireUse {
 		return
 	}
-	for _, c := range d.plan.Record {
-		if c.Label != label && !d.revokes(c.ID) && !d.found(c) && (c.Stage == Current || d.revocable(c.ID)) {
-			d.plan.Steps = append(d.plan.Steps, Step{Kind: StepRevoke, ID: c.ID, Label: c.Label})
+	for _, other := range d.plan.Record {
+		if other.ID != c.ID && !d.revokes(other.ID) && !d.found(other) && (other.Stage == Current || d.revocable(other.ID)) {
+			d.plan.Steps = append(d.plan.Steps, Step{Kind: StepRevoke, ID: other.ID, Label: other.Label})
 		}
 	}
 }
 
-func (d *decision) add(kind StepKind, label string) {
-	d.plan.Steps = append(d.plan.Steps, Step{Kind: kind, Label: label})
+func (d *decision) add(kind StepKind, c Credential) {
+	d.plan.Steps = append(d.plan.Steps, Step{Kind: kind, ID: c.ID, Label: c.Label})
 }
 
 // full says why there is no slot for a new credential. A rotation that is merely due waits for the previous one to go:

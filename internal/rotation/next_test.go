@@ -52,7 +52,7 @@ func holds(numbers ...int) []Holding {
 	for i, n := range numbers {
 		h := Holding{Place: string(rune('a' + i))}
 		if n > 0 {
-			h.Label, h.Readable, h.AsDeclared, h.IssuedAt = labels.Label(n), true, true, start
+			h.Label, h.ID, h.Readable, h.AsDeclared, h.IssuedAt = labels.Label(n), id(n), true, true, start
 		}
 		out = append(out, h)
 	}
@@ -86,10 +86,19 @@ func TestNext(t *testing.T) {
 	}
 	none := func(string) bool { return false }
 	only := func(n int) func(string) bool { return func(named string) bool { return named == id(n) } }
+	twins, twin := append(listed(1), nhi.Credential{ID: "twin", Label: labels.Label(1)}), holds(1)
+	twin[0].ID = "twin"
 	inPlace, outage := Record{recorded(1, Current)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true })
 	inPlace[0].ID = "client_secret"
+	heldInPlace := func(numbers ...int) []Holding {
+		stores := holds(numbers...)
+		for i := range stores {
+			stores[i].ID = "client_secret"
+		}
+		return stores
+	}
 	second := []nhi.Credential{{ID: "client_secret", Label: labels.Label(2)}}
-	proven := both.Proven(labels.Label(2), start.Add(hour))
+	proven := both.Proven(id(2), start.Add(hour))
 	for name, c := range map[string]struct {
 		record   Record
 		seen     Observed
@@ -203,15 +212,21 @@ func TestNext(t *testing.T) {
 			start.Add(30 * day), "revoke 1, issue 2, verify 2, deliver 2 to a, promote 2", "due since"},
 		"in place, interrupted after revoking": {current, Observed{Stores: holds(1)}, settings(func(s *Settings) { s.Slots, s.AllowOutage = 1, true }), nil,
 			start.Add(30 * day), "issue 2, verify 2, deliver 2 to a, promote 2", "gone from the platform"},
-		"in place, interrupted after the last delivery": {inPlace, Observed{Credentials: second, Stores: holds(2, 2)}, outage, none,
+		"in place, interrupted after the last delivery": {inPlace, Observed{Credentials: second, Stores: heldInPlace(2, 2)}, outage, none,
 			start.Add(30 * day), "verify 2, promote 2", "finish"},
-		"in place, interrupted after the first delivery, and not due any more": {inPlace, Observed{Credentials: second, Stores: holds(2, 1)}, outage, none,
+		"in place, interrupted after the first delivery, and not due any more": {inPlace, Observed{Credentials: second, Stores: heldInPlace(2, 1)}, outage, none,
 			start, "verify 2, deliver 2 to b, promote 2", "finish"},
-		"in place, interrupted before a delivery": {inPlace, Observed{Credentials: second, Stores: holds(1)}, outage, nil, start,
+		"in place, interrupted before a delivery": {inPlace, Observed{Credentials: second, Stores: heldInPlace(1)}, outage, nil, start,
 			"revoke 2, issue 3, verify 3, deliver 3 to a, promote 3", "its rotation was interrupted"},
-		"in place, interrupted before a delivery, and no plan named it": {inPlace, Observed{Credentials: second, Stores: holds(1)}, outage, none, start, "", ""},
+		"in place, interrupted before a delivery, and no plan named it": {inPlace, Observed{Credentials: second, Stores: heldInPlace(1)}, outage, none, start, "", ""},
 		"somebody has changed the label": {current, Observed{Credentials: []nhi.Credential{{ID: id(1), Label: "mine"}}, Stores: holds(1)}, settings(), nil, start,
 			"", ""},
+		"another run's has the same label, and the stores hold it": {current, Observed{Credentials: twins, Stores: twin}, settings(), none, start,
+			"verify 1, promote 1", "finish"},
+		"another run's has the same label, and one store holds it": {current, Observed{Credentials: twins, Stores: append(holds(1), twin...)}, settings(), none,
+			start, "verify 1, deliver 1 to a, promote 1", "finish"},
+		"another run's has the same label, and no store holds it": {current, Observed{Credentials: twins, Stores: holds(1)}, settings(), nil, start,
+			"revoke 1", "retire " + labels.Label(1) + ": a newer credential has replaced it"},
 		"kept until used": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
 			start.Add(2 * day), "", ""},
 		"used": {both, Observed{Credentials: used(UseMargin + 1), Stores: holds(2)}, settings(func(s *Settings) { s.RequireUse = true }), nil,
@@ -232,6 +247,9 @@ func TestNext(t *testing.T) {
 			}
 			if got := texts(p); got != c.want {
 				t.Errorf("steps: %s\n want: %s", got, c.want)
+			}
+			if strings.HasPrefix(name, "another run's") && p.Steps[0].ID != "twin" {
+				t.Errorf("the wrong one of the two: %+v", p.Steps)
 			}
 			words := strings.Join(p.Words, "\n")
 			if !strings.Contains(words, c.words) || (c.words == "") != (words == "") {
@@ -315,7 +333,7 @@ func TestSuspendedAccountsWait(t *testing.T) {
 
 func TestRecord(t *testing.T) {
 	r := Record{recorded(1, Current)}.Issued(nhi.Credential{ID: id(2), Label: labels.Label(2)}, start.Add(hour))
-	r = r.Promoted(labels.Label(2), start.Add(2*hour), day, start)
+	r = r.Promoted(id(2), start.Add(2*hour), day, start)
 	want := Record{
 		{ID: id(1), Label: labels.Label(1), Stage: Previous, IssuedAt: start, PromotedAt: start, RetireAt: start.Add(26 * hour)},
 		{ID: id(2), Label: labels.Label(2), Stage: Current, IssuedAt: start.Add(hour), PromotedAt: start.Add(2 * hour), UsedAtPromotion: start},
@@ -323,10 +341,10 @@ func TestRecord(t *testing.T) {
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if again := r.Promoted(labels.Label(2), start.Add(9*hour), day, start); again[0].RetireAt != want[0].RetireAt {
+	if again := r.Promoted(id(2), start.Add(9*hour), day, start); again[0].RetireAt != want[0].RetireAt {
 		t.Error("promoting again moved the end of an overlap")
 	}
-	if again := r.Proven(labels.Label(2), start.Add(3*hour)).Proven(labels.Label(2), start); again[1].UsedAtPromotion != start.Add(3*hour) ||
+	if again := r.Proven(id(2), start.Add(3*hour)).Proven(id(2), start); again[1].UsedAtPromotion != start.Add(3*hour) ||
 		again[0] != want[0] || r[1] != want[1] {
 		t.Errorf("proven again: %+v", again)
 	}

@@ -72,11 +72,11 @@ func (r Record) Issued(c nhi.Credential, now time.Time) Record {
 	return append(slices.Clone(r), Credential{ID: c.ID, Label: c.Label, Stage: Pending, IssuedAt: now})
 }
 
-// Proven notes that we log in with the labelled credential at now.
-func (r Record) Proven(label string, now time.Time) Record {
+// Proven notes that we log in with the credential at now.
+func (r Record) Proven(id string, now time.Time) Record {
 	out := slices.Clone(r)
 	for i, c := range out {
-		if c.Label == label {
+		if c.ID == id {
 			out[i].UsedAtPromotion = later(c.UsedAtPromotion, now)
 		}
 	}
@@ -90,13 +90,13 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// Promoted makes the labelled credential current at now. Every other one becomes previous and keeps the date it had
+// Promoted makes the credential with this id current at now. Every other one becomes previous and keeps the date it had
 // for that, or gets now and the overlap. used is what the platform says of the credential's last use.
-func (r Record) Promoted(label string, now time.Time, overlap time.Duration, used time.Time) Record {
+func (r Record) Promoted(id string, now time.Time, overlap time.Duration, used time.Time) Record {
 	out := slices.Clone(r)
 	for i, c := range out {
 		switch {
-		case c.Label == label:
+		case c.ID == id:
 			out[i].Stage, out[i].PromotedAt, out[i].RetireAt = Current, now, time.Time{}
 			out[i].UsedAtPromotion = later(c.UsedAtPromotion, used)
 		case c.Stage != Previous || c.RetireAt.IsZero():
@@ -132,14 +132,20 @@ type Settings struct {
 type Holding struct {
 	// Place is the store and the path, for people.
 	Place string
-	// Label is the label of the credential it holds, "" if it holds none of this rotation.
-	Label string
+	// Label is the label of the credential it holds, "" if it holds none of this rotation. ID is the credential's id, "" if the
+	// store does not say it.
+	Label, ID string
 	// Readable is set if the credential can be read back whole, and was not changed since it was delivered.
 	Readable bool
 	// AsDeclared is set if the fields are the declared ones.
 	AsDeclared bool
 	// IssuedAt is when the credential was issued.
 	IssuedAt time.Time
+}
+
+// Of reports whether the store holds the credential. Runs at the same time may have given two the same label.
+func (h Holding) Of(c Credential) bool {
+	return h.Label == c.Label && (h.ID == "" || h.ID == c.ID)
 }
 
 // Observed is what the platforms show.
@@ -161,11 +167,11 @@ const (
 	StepRevoke StepKind = "revoke"
 	// StepIssue issues a credential with Label.
 	StepIssue StepKind = "issue"
-	// StepVerify proves the credential with Label by logging in.
+	// StepVerify proves the credential with Label by logging in. ID is "" if this plan issues it, here and below.
 	StepVerify StepKind = "verify"
-	// StepDeliver writes the credential with Label to Store and reads it back.
+	// StepDeliver writes the credential with Label and ID to Store and reads it back.
 	StepDeliver StepKind = "deliver"
-	// StepPromote records that the credential with Label is the current one.
+	// StepPromote records that the credential with Label and ID is the current one.
 	StepPromote StepKind = "promote"
 )
 

@@ -28,7 +28,7 @@ func (w *world) apply(s Settings, fuse int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	record := p.Record
+	record, made := p.Record, ""
 	for i, step := range p.Steps {
 		if i == fuse {
 			return false, nil
@@ -36,16 +36,16 @@ func (w *world) apply(s Settings, fuse int) (bool, error) {
 		switch step.Kind {
 		case StepIssue:
 			c := nhi.Credential{ID: cmp.Or(w.id, "id-"+step.Label), Label: step.Label, CreatedAt: w.now}
-			w.credentials = append(w.credentials, c)
+			w.credentials, made = append(w.credentials, c), c.ID
 			record = record.Issued(c, w.now)
 		case StepVerify:
 			if !w.listed(step.Label) {
 				return false, fmt.Errorf("%s cannot log in", step.Label)
 			}
 		case StepDeliver:
-			w.stores[step.Store] = Holding{Label: step.Label, Readable: true, AsDeclared: true, IssuedAt: w.now}
+			w.stores[step.Store] = Holding{Label: step.Label, ID: cmp.Or(step.ID, made), Readable: true, AsDeclared: true, IssuedAt: w.now}
 		case StepPromote:
-			record = record.Promoted(step.Label, w.now, s.Overlap, time.Time{})
+			record = record.Promoted(cmp.Or(step.ID, made), w.now, s.Overlap, time.Time{})
 		case StepRevoke:
 			w.credentials = slices.DeleteFunc(w.credentials, func(c nhi.Credential) bool { return c.ID == step.ID })
 			record = record.Without(step.ID)
