@@ -187,6 +187,9 @@ func (r *rotationRun) deliver(ctx context.Context, step rotation.Step) error {
 	if err := put(ctx, s.conn, s.Place, r.owned(r.fleet), want, hide, mayReplace); err != nil {
 		return fmt.Errorf("deliver %s to %s; until that is done, the previous credential stays valid: %w", step.Label, s.Place, err)
 	}
+	if s.ours {
+		r.record.Credentials = r.record.Credentials.Left(s.note.Credential, r.now().Add(r.Overlap))
+	}
 	return nil
 }
 

@@ -32,9 +32,10 @@ func Next(record Record, seen Observed, s Settings, revocable func(id string) bo
 		return Plan{}, err
 	}
 	d.keepFound()
+	d.keepHeld()
 	// A store may still hold what is revoked, so revoking comes last unless a slot is needed.
 	if d.needSlots {
-		d.plan.Steps = append(d.revocations, d.plan.Steps...)
+		d.plan.Steps = slices.Concat(d.first, d.revocations, d.plan.Steps)
 	} else {
 		d.plan.Steps = append(d.plan.Steps, d.revocations...)
 	}
@@ -81,9 +82,11 @@ type decision struct {
 	current *Credential
 	// candidate is a newer one whose rotation was not finished and can be.
 	candidate *Credential
-	// revocations are what is to be revoked; needSlots puts them first.
-	revocations []Step
-	needSlots   bool
+	// revocations are what is to be revoked; needSlots puts them first, but for the steps in first.
+	revocations, first []Step
+	needSlots          bool
+	// over are previous credentials whose overlap is over and that a store holds all the same.
+	over []Credential
 	// unnamed is set if a credential stays only because no plan has named it.
 	unnamed bool
 	// highest is the highest number that was seen anywhere.
@@ -241,7 +244,7 @@ func (d *decision) revokeUnfinished() {
 	}
 }
 
-// retire revokes previous credentials whose overlap is over.
+// retire revokes previous credentials whose overlap is over, unless a store holds them.
 func (d *decision) retire() {
 	for _, c := range d.plan.Record {
 		if c.Stage != Previous || d.now.Before(c.RetireAt) || d.found(c) {
@@ -252,6 +255,8 @@ func (d *decision) retire() {
 		case d.RequireUse && !d.currentUsed():
 			d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("The overlap of %s is over, but it is kept: nobody has used the current "+
 				"credential yet (require_use_before_retire).", c.Label))
+		case len(d.held(c)) > 0:
+			d.over = append(d.over, c)
 		default:
 			d.revoke(c, "retire "+c.Label+": "+overlapWords(c))
 		}
@@ -363,6 +368,11 @@ func (d *decision) begin(why string) error {
 	d.needSlots = taken >= d.Slots
 	if d.needSlots {
 		d.makeRoom(taken - len(d.revocations) - d.Slots + 1)
+		lacking := taken - len(d.revocations) - d.Slots + 1
+		if lacking > 0 && d.goBack() {
+			return nil
+		}
+		d.makeRoomOfHeld(lacking)
 		taken -= len(d.revocations)
 	}
 	inPlace := d.Slots == 1 && d.current != nil && taken == 1
@@ -416,7 +426,7 @@ func (d *decision) full(why string, taken int) error {
 	}
 	advice, waits := "revoke one of them first", false
 	for _, c := range d.plan.Record {
-		if c.Stage != Previous || d.found(c) {
+		if c.Stage != Previous || d.found(c) || slices.Contains(d.over, c) {
 			continue
 		}
 		waits = d.current != nil && !d.Forced

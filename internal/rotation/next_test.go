@@ -78,6 +78,7 @@ func TestNext(t *testing.T) {
 	both := Record{recorded(1, Previous), recorded(2, Current)}
 	unreadable := holds(1, 1)
 	unreadable[0].Readable, unreadable[1].Readable = false, false
+	forced := settings(func(s *Settings) { s.Forced = true })
 	foreign := nhi.Credential{ID: "x", Label: "by-hand"}
 	used := func(after time.Duration) []nhi.Credential {
 		both := listed(1, 2)
@@ -126,9 +127,26 @@ func TestNext(t *testing.T) {
 			"its overlap ended 2030-01-02T00:00:00Z"},
 		"retire first where slots are full": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(), nil, start.Add(31 * day),
 			"revoke 1, issue 3, verify 3, deliver 3 to a, promote 3", "due since"},
-		"retire last where they are not": {both, Observed{Credentials: listed(1, 2), Stores: holds(1)},
+		"retire last where they are not": {both, Observed{Credentials: listed(1, 2), Stores: holds(0)},
 			settings(func(s *Settings) { s.Slots = 3 }), nil, start.Add(2 * day),
 			"issue 3, verify 3, deliver 3 to a, promote 3, revoke 1", "no store can give the current credential back"},
+		"a store was rolled back": {both, Observed{Credentials: listed(1, 2), Stores: holds(2, 1)}, settings(), nil, start.Add(2 * day),
+			"verify 2, deliver 2 to b", "it holds " + labels.Label(1)},
+		"a store was rolled back, and a rotation is due": {both, Observed{Credentials: listed(1, 2), Stores: holds(2, 1)}, settings(), only(1),
+			start.Add(31 * day), "verify 2, deliver 2 to b, revoke 1, issue 3, verify 3, deliver 3 to a, deliver 3 to b, promote 3", "retire " + labels.Label(1)},
+		"a store was rolled back, and no plan named the previous one": {both, Observed{Credentials: listed(1, 2), Stores: holds(2, 1)}, settings(), none,
+			start.Add(31 * day), "", ""},
+		"all stores were rolled back, and there is room": {both, Observed{Credentials: listed(1, 2), Stores: holds(1)},
+			settings(func(s *Settings) { s.Slots = 3 }), nil, start.Add(2 * day), "issue 3, verify 3, deliver 3 to a, promote 3", "no store can give"},
+		"all stores were rolled back, and there is none": {both, Observed{Credentials: listed(1, 2), Stores: holds(1, 0)}, settings(), none, start.Add(2 * day),
+			"verify 1, deliver 1 to b, promote 1", "go back to " + labels.Label(1) + ", which a store holds: no store can give"},
+		"all stores were rolled back within the overlap": {both, Observed{Credentials: listed(1, 2), Stores: holds(1)}, forced, none, start.Add(hour),
+			"verify 1, promote 1", "go back to"},
+		"the current one has expired, and a store was rolled back": {both, Observed{Credentials: []nhi.Credential{listed(1)[0],
+			{ID: id(2), Label: labels.Label(2), ExpiresAt: start}}, Stores: holds(2, 1)}, settings(), none, start.Add(2 * day), "verify 1, deliver 1 to a, promote 1",
+			"has ended the current"},
+		"all stores were rolled back and changed": {both, Observed{Credentials: listed(1, 2), Stores: unreadable}, settings(), nil, start.Add(2 * day),
+			"revoke 1, issue 3, verify 3, deliver 3 to a, deliver 3 to b, promote 3", "no store can give"},
 		"retirement not shown": {both, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(), func(string) bool { return false },
 			start.Add(day), "", ""},
 		"interrupted after issuing": {current, Observed{Credentials: listed(1, 2), Stores: holds(1, 1)}, settings(), nil, start.Add(30 * day),
@@ -298,6 +316,9 @@ func TestImpossible(t *testing.T) {
 		"overlap of the period": {settings: settings(func(s *Settings) { s.Overlap = s.Every }), want: "must be shorter"},
 		"forced in an overlap": {both, full, settings(func(s *Settings) { s.Forced = true }), nil,
 			"has 2 credentials and can have 2 at once: the previous one, " + labels.Label(1) + ", may be retired from 2030-01-02T00:00:00Z"},
+		"full of unknown ones, and a store was rolled back": {Record{{ID: id(1), Label: labels.Label(1), Stage: Previous, RetireAt: start}, recorded(2, Current)},
+			Observed{Credentials: append(listed(1, 2), nhi.Credential{ID: "x"}), Stores: holds(2, 1)}, settings(func(s *Settings) { s.Every, s.Overlap = hour, 1 }),
+			func(named string) bool { return named == id(1) }, "revoke one of them first"},
 		"full of unknown ones": {nil, Observed{Credentials: []nhi.Credential{{ID: "x"}, {ID: "y"}}}, settings(), func(string) bool { return false },
 			"revoke one of them first"},
 	} {
@@ -347,6 +368,10 @@ func TestRecord(t *testing.T) {
 	if again := r.Proven(id(2), start.Add(3*hour)).Proven(id(2), start); again[1].UsedAtPromotion != start.Add(3*hour) ||
 		again[0] != want[0] || r[1] != want[1] {
 		t.Errorf("proven again: %+v", again)
+	}
+	left := r.Left(id(1), start.Add(25*hour)).Left(id(1), start.Add(99*hour)).Left(id(2), start.Add(99*hour))
+	if left[0].RetireAt != start.Add(99*hour) || left[1] != r[1] || r[0].RetireAt != want[0].RetireAt {
+		t.Errorf("a store that held it got another one: %+v", left)
 	}
 	if c, ok := r.Without(id(1)).Current(); !ok || c.ID != id(2) || r.Without(id(1)).Has(id(1)) {
 		t.Error("dropping the previous one")

@@ -106,6 +106,18 @@ func (r Record) Promoted(id string, now time.Time, overlap time.Duration, used t
 	return out
 }
 
+// Left notes that a store that held the credential has got another one: if it is a previous one, those who have read it there
+// have until then, at least.
+func (r Record) Left(id string, until time.Time) Record {
+	out := slices.Clone(r)
+	for i, c := range out {
+		if c.ID == id && c.Stage == Previous && !c.RetireAt.IsZero() {
+			out[i].RetireAt = later(c.RetireAt, until)
+		}
+	}
+	return out
+}
+
 // Without drops a credential that is gone.
 func (r Record) Without(id string) Record {
 	return slices.DeleteFunc(slices.Clone(r), func(c Credential) bool { return c.ID == id })
