@@ -24,9 +24,11 @@ type Rotation struct {
 	Platform   string
 	// Every is 0 if only Forced rotates.
 	Every, Overlap time.Duration
-	// Forced is set if what rotate_when_changed watches differs from what is recorded, Owed if it did when the account was
-	// suspended and nothing has rotated since.
-	Forced, Owed                    bool
+	// Forced is set if what rotate_when_changed watches differs from what is recorded, Owed if it did when it could not be done,
+	// and nothing has rotated since. Begun is the label of the credential that was issued for it, "" if none was.
+	Forced, Owed bool
+	Begun        string
+
 	AllowOutage, Verify, RequireUse bool
 	// Frozen is set if the plan promised that the credentials stay as they are, whatever has become due since.
 	Frozen     bool
@@ -54,6 +56,8 @@ type RotationRecord struct {
 	AccountID string
 	// Waits says what a run did not do although it was declared or due, and until when; "" if it did all. State does not keep it.
 	Waits string
+	// Issued is the label of the credential that a run has issued, "" if it has not. State does not keep it.
+	Issued string
 }
 
 // RotationView is what the platforms say of a rotation, and what is due.
@@ -160,7 +164,7 @@ func (w *rotationWork) next(revocable func(string) bool, now time.Time) (rotatio
 	}
 	return rotation.Next(w.record.Credentials, seen, rotation.Settings{
 		Labels: rotation.NewLabels(w.fleet.Stack(), w.Identity), Every: w.Every, Overlap: w.Overlap, Forced: w.Forced,
-		Owed: w.Owed, Slots: w.conn.Slots(), AllowOutage: w.AllowOutage, RequireUse: w.RequireUse,
+		Owed: w.Owed, Begun: w.Begun, Slots: w.conn.Slots(), AllowOutage: w.AllowOutage, RequireUse: w.RequireUse,
 	}, revocable, now)
 }
 

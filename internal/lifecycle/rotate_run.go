@@ -93,7 +93,7 @@ func (r *rotationRun) issue(ctx context.Context, label string) error {
 	for _, s := range r.stores {
 		s.conn.Hide(issued.Secret)
 	}
-	r.issued = true
+	r.issued, r.record.Issued = true, label
 	r.made = fresh{
 		id: issued.Credential.ID, label: label, login: issued.Login, account: r.account.Name, issuedAt: now, secret: issued.Secret,
 	}

@@ -142,28 +142,6 @@ func (m rotationModel) wish(diags *diag.Diagnostics) lifecycle.Rotation {
 	return r
 }
 
-// forced reports whether what rotate_when_changed watches has changed since the last rotation.
-func forced(plan, state rotationModel) bool {
-	return !plan.RotateWhenChanged.Equal(state.RotateWhenChanged) && len(plan.RotateWhenChanged.Elements()) > 0
-}
-
-// owedKey marks in private state a rotation that rotate_when_changed has asked for and that is still to come: the account was
-// suspended.
-const owedKey = "owed"
-
-func isOwed(ctx context.Context, private privateReader, diags *diag.Diagnostics) bool {
-	mark, more := private.GetKey(ctx, owedKey)
-	diags.Append(more...)
-	return mark != nil
-}
-
-func setOwed(ctx context.Context, private privateWriter, owed bool) diag.Diagnostics {
-	if !owed {
-		return private.SetKey(ctx, owedKey, nil)
-	}
-	return private.SetKey(ctx, owedKey, []byte("true"))
-}
-
 // withoutRetired leaves out the stores that were switched off for good.
 func withoutRetired(f *fleet.Fleet, deliveries []lifecycle.Delivery) []lifecycle.Delivery {
 	return slices.DeleteFunc(slices.Clone(deliveries), func(d lifecycle.Delivery) bool { return f.Retired(d.Platform) })

@@ -98,6 +98,7 @@ func (r *rotationResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	if !p.creating {
 		p.accountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 		p.owed = isOwed(ctx, req.Private, &resp.Diagnostics)
+		p.begun = begun(ctx, req.Private, plan.RotateWhenChanged, &resp.Diagnostics)
 	}
 	p.checkPlatforms()
 	if resp.Diagnostics.HasError() {
@@ -119,7 +120,8 @@ type rotationPlan struct {
 	data              *providerData
 	plan, state       rotationModel
 	creating, changed bool
-	owed              bool // a rotation, since the account was suspended
+	owed              bool   // a rotation, since it could not be made
+	begun             string // what it has issued
 	accountIDs        map[string]string
 	// resumes and suspends are set if the same plan does that to the account.
 	resumes, suspends bool
@@ -232,7 +234,7 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 	if p.creating {
 		wish.GivenUp = p.data.rotations.givenUpPlaces()
 	} else {
-		wish.Forced, wish.Owed, shown = forced(p.plan, p.state), p.owed, p.state.shown()
+		wish.Forced, wish.Owed, wish.Begun, shown = forced(p.plan, p.state), p.owed, p.begun, p.state.shown()
 		if p.replaced() {
 			p.data.rotations.giveUp(p.state.record().Delivered)
 		}

@@ -109,7 +109,7 @@ func rotationAttributes() map[string]schema.Attribute {
 		"rotate_when_changed": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Any values; when one of them changes, the next apply rotates. While the account is suspended that waits: the apply " +
-				"that resumes the identity rotates, or the next one. Not for secrets.",
+				"that resumes the identity rotates, or the next one. A rotation that was begun before is finished first. Not for secrets.",
 		},
 		"allow_outage": schema.BoolAttribute{
 			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
@@ -262,7 +262,7 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 	}
 	wish.Deliveries = withoutRetired(r.data.fleet, wish.Deliveries)
 	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
-	wish.Owed = isOwed(ctx, req.Private, &resp.Diagnostics)
+	wish.Owed, wish.Begun = isOwed(ctx, req.Private, &resp.Diagnostics), begun(ctx, req.Private, state.RotateWhenChanged, &resp.Diagnostics)
 	seen, problems := lifecycle.PlanRotation(ctx, r.data.fleet, wish, state.record(), nil, r.data.now())
 	if onlyUnconfigured(problems) {
 		warnUnconfigured(problems, "nhi_rotation of", wish.Identity, &resp.Diagnostics)
@@ -304,6 +304,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 	}
 	defer end()
 	wish.Forced, wish.Owed = forced(plan, state), isOwed(ctx, req.Private, &resp.Diagnostics)
+	wish.Begun = begun(ctx, req.Private, plan.RotateWhenChanged, &resp.Diagnostics)
 	wish.Frozen = !plan.Credentials.IsUnknown()
 	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
 	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
@@ -313,7 +314,13 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
 	plan.setRecord(record)
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
-	rotated := !plan.Current.Equal(state.Current)
+	current := plan.Current.ValueString()
+	rotated := current != "" && (current == record.Issued || current == wish.Begun)
+	if asked := wish.Forced || wish.Owed; rotated {
+		resp.Diagnostics.Append(setBegun(ctx, resp.Private, "", types.Map{})...)
+	} else if asked && record.Issued != "" {
+		resp.Diagnostics.Append(setBegun(ctx, resp.Private, record.Issued, plan.RotateWhenChanged)...)
+	}
 	if len(problems) > 0 {
 		plan.Unmanaged = state.Unmanaged
 		if !rotated {

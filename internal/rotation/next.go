@@ -284,6 +284,10 @@ func (d *decision) advance() error {
 	if d.candidate != nil {
 		d.finish(*d.candidate, d.stale(*d.candidate))
 		d.plan.Words = append(d.plan.Words, fmt.Sprintf("rotate: finish %s, which an interrupted run or nhi_rotate issued", d.candidate.Label))
+		if (d.Forced || d.Owed) && d.candidate.Label != d.Begun {
+			d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("A rotation waits (rotate_when_changed has changed): %s was issued before that, and is finished "+
+				"first.", d.candidate.Label))
+		}
 		return nil
 	}
 	if why := d.due(); why != "" {

@@ -207,7 +207,7 @@ func TestNext(t *testing.T) {
 		"another run has issued one since the plan, and there is no overlap": {current, Observed{Credentials: listed(1, 2), Stores: holds(1)},
 			settings(func(s *Settings) { s.Slots, s.Overlap = 3, 0 }), none, start.Add(30 * day),
 			"issue 3, verify 3, deliver 3 to a, promote 3, revoke 1", "due since"},
-		"an interrupted rotation satisfies the trigger": {current, Observed{Credentials: listed(1, 2), Stores: holds(2)},
+		"an interrupted rotation comes before the trigger": {current, Observed{Credentials: listed(1, 2), Stores: holds(2)},
 			settings(func(s *Settings) { s.Forced = true }), nil, start, "verify 2, promote 2", "finish"},
 		"gone from the platform": {current, Observed{Stores: holds(1)}, settings(), nil, start,
 			"issue 2, verify 2, deliver 2 to a, promote 2", "gone from the platform"},
@@ -274,6 +274,24 @@ func TestNext(t *testing.T) {
 				t.Errorf("words %q, want %q", words, c.words)
 			}
 		})
+	}
+}
+
+// An interrupted rotation is finished whatever asks for another one, which waits, unless it had begun the interrupted one itself.
+func TestTriggerWaitsForAnOlderRotation(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Settings)
+		notes  int
+	}{
+		"nothing asked":   {func(*Settings) {}, 0},
+		"forced":          {func(s *Settings) { s.Forced = true }, 1},
+		"owed":            {func(s *Settings) { s.Owed = true }, 1},
+		"begun by itself": {func(s *Settings) { s.Forced, s.Begun = true, labels.Label(2) }, 0},
+	} {
+		p, err := Next(Record{recorded(1, Current)}, Observed{Credentials: listed(1, 2), Stores: holds(2)}, settings(c.change), nil, start)
+		if err != nil || texts(p) != "verify 2, promote 2" || len(p.Notes) != c.notes || c.notes > 0 && !strings.Contains(p.Notes[0], "is finished first") {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
 	}
 }
 

@@ -130,8 +130,11 @@ type Settings struct {
 	Every, Overlap time.Duration
 	// Forced is set if what rotate_when_changed watches has changed.
 	Forced bool
-	// Owed is set if it had changed before, and the account was suspended then. Unlike Forced it waits for a slot.
+	// Owed is set if it had changed before, and the account was suspended then, or an older rotation had to be finished first.
+	// Unlike Forced it waits for a slot.
 	Owed bool
+	// Begun is the label of the credential that was issued for that, "" if none was.
+	Begun string
 	// Slots is how many credentials the account can have at once.
 	Slots int
 	// AllowOutage permits to revoke before issuing where there is one slot only.
