@@ -38,6 +38,9 @@ type Rotation struct {
 	// Leaves reports whether an account that is another identity's now is deleted before this rotation is made: for planning.
 	// It may be nil.
 	Leaves func(nhi.Account) bool
+	// Own reports whether a creation that failed has issued a credential. Deleting takes away only those, and planning to make the
+	// rotation again leaves them out. It is nil if no creation has failed: then all are the rotation's.
+	Own func(id string) bool
 }
 
 // grant stands for the rotation where its account is looked up.
@@ -162,6 +165,9 @@ func (w *rotationWork) next(revocable func(string) bool, now time.Time) (rotatio
 	for _, s := range w.stores {
 		seen.Stores = append(seen.Stores, w.holding(s))
 	}
+	if w.Own != nil {
+		seen.Credentials = slices.DeleteFunc(slices.Clone(seen.Credentials), func(c nhi.Credential) bool { return w.Own(c.ID) })
+	}
 	return rotation.Next(w.record.Credentials, seen, rotation.Settings{
 		Labels: rotation.NewLabels(w.fleet.Stack(), w.Identity), Every: w.Every, Overlap: w.Overlap, Forced: w.Forced,
 		Owed: w.Owed, Begun: w.Begun, Slots: w.conn.Slots(), AllowOutage: w.AllowOutage, RequireUse: w.RequireUse,
@@ -170,7 +176,7 @@ func (w *rotationWork) next(revocable func(string) bool, now time.Time) (rotatio
 
 func (w *rotationWork) holding(s storeNow) rotation.Holding {
 	h := rotation.Holding{Place: s.String()}
-	if !s.ours {
+	if !s.ours || w.Own != nil && w.Own(s.note.Credential) {
 		return h
 	}
 	h.Label, h.ID, h.IssuedAt, h.Readable = s.note.Label, s.note.Credential, s.note.IssuedAt, s.readable
@@ -224,8 +230,8 @@ func ApplyRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotat
 	return run.finished(), nil
 }
 
-// CreateRotation issues and delivers the first credential, or takes back what it made. What could not be taken back is
-// in the record that it returns together with the problems. A credential that an earlier run of the same rotation made
+// CreateRotation issues and delivers the first credential, or takes back what it made. If it could not take back all, the record that
+// it returns together with the problems has the one credential that it issued, and the places that may hold it. A credential that an earlier run of the same rotation made
 // and delivered is taken over, and stays if this run fails. Others of the rotation's become previous ones, and none is revoked:
 // no plan can tell its apply which one it named before there is state. Where the account can have no more, nothing is issued, and the
 // record says what waits.
@@ -241,10 +247,12 @@ func CreateRotation(ctx context.Context, f *fleet.Fleet, r Rotation, clock func(
 		return run.finished(), nil
 	}
 	undone := run.undo(begun(ctx))
+	problems = append(problems, undone...)
 	if !run.issued || len(undone) == 0 {
-		return RotationRecord{}, append(problems, undone...)
+		return RotationRecord{}, problems
 	}
-	return run.record, append(problems, undone...)
+	run.record.Credentials = rotation.Record(nil).Issued(nhi.Credential{ID: run.made.id, Label: run.made.label}, run.made.issuedAt)
+	return run.record, problems
 }
 
 func runRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord, shown func(string) bool, clock func() time.Time) (*rotationWork, *rotationRun, Problems) {

@@ -12,7 +12,8 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/secret"
 )
 
-// DeleteRotation revokes every credential that the rotation made and removes what it delivered. One system that fails
+// DeleteRotation revokes every credential that the rotation made and removes what it delivered; of a rotation whose creation has
+// failed those that it issued itself (Own): others were there before it, and are in use. One system that fails
 // does not stop the others. It returns what is left.
 func DeleteRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationRecord) (RotationRecord, Problems) {
 	var problems Problems
@@ -50,7 +51,7 @@ func revokeAll(ctx context.Context, f *fleet.Fleet, r Rotation, record RotationR
 	var failures []error
 	for _, c := range account.Credentials {
 		_, ours := labels.Number(c.Label)
-		if !ours && !record.Credentials.Has(c.ID) {
+		if r.Own != nil && !r.Own(c.ID) || !ours && !record.Credentials.Has(c.ID) {
 			continue
 		}
 		if err := w.revoke(ctx, account.Ref, c.ID); err != nil {
@@ -110,7 +111,7 @@ func removePlaces(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotati
 		if f.Retired(place.Platform) {
 			continue
 		}
-		if err := removePlace(ctx, f, place, record, r.owned(f)); err != nil {
+		if err := removePlace(ctx, f, place, record, r); err != nil {
 			left = append(left, place)
 			problems = append(problems, Problem{place.Platform, fmt.Errorf("remove what was delivered to %s: %w", place, err)})
 		}
@@ -118,13 +119,14 @@ func removePlaces(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotati
 	return left, problems
 }
 
-func removePlace(ctx context.Context, f *fleet.Fleet, place Place, record RotationRecord, owner note) error {
+func removePlace(ctx context.Context, f *fleet.Fleet, place Place, record RotationRecord, r Rotation) error {
+	owner := r.owned(f)
 	conn, err := record.store(ctx, f, place.Platform)
 	if err != nil {
 		return err
 	}
 	now, err := look(ctx, conn, place, owner)
-	if err != nil || !now.ours {
+	if err != nil || !now.ours || r.Own != nil && !r.Own(now.note.Credential) {
 		return err
 	}
 	if err := conn.RemoveSecret(ctx, place.Path); err != nil {

@@ -13,6 +13,7 @@ type rotationClaims struct {
 	mu      sync.Mutex
 	claims  map[accountKey]rotationClaim
 	givenUp []lifecycle.Place
+	left    map[string]func(id string) bool // by name of rotationThing
 }
 
 type rotationClaim struct {
@@ -21,7 +22,7 @@ type rotationClaim struct {
 }
 
 func newRotationClaims() *rotationClaims {
-	return &rotationClaims{claims: make(map[accountKey]rotationClaim)}
+	return &rotationClaims{claims: make(map[accountKey]rotationClaim), left: make(map[string]func(string) bool)}
 }
 
 // claim returns false if another rotation has claimed the account. A replacement is planned twice, once with its prior
@@ -50,4 +51,19 @@ func (r *rotationClaims) givenUpPlaces() []lifecycle.Place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.givenUp)
+}
+
+// leave notes which credentials a creation that failed has issued: they are gone by the time the rotation is made again. A tainted
+// rotation is planned as a creation only, so its refresh tells.
+func (r *rotationClaims) leave(t thing, own func(id string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left[t.name] = own
+}
+
+// leaves reports of a credential whether it is one of those; it is nil if there are none.
+func (r *rotationClaims) leaves(t thing) func(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.left[t.name]
 }

@@ -52,7 +52,9 @@ func (r *rotating) start(provider core.Body) *core.Process {
 func (r *rotating) run(rotation core.Body) (warnings, errors string) {
 	r.t.Helper()
 	rotation["identity"], rotation["platform"] = core.Ref("nhi_identity.x"), "box"
-	rotation["deliver"] = []core.Body{{"platform": "vault", "path": "kv/a"}, {"platform": "vault", "path": "kv/b"}}
+	if rotation["deliver"] == nil {
+		rotation["deliver"] = []core.Body{{"platform": "vault", "path": "kv/a"}, {"platform": "vault", "path": "kv/b"}}
+	}
 	config := core.Config{
 		Resources: map[string]core.Resource{
 			"nhi_identity.x": {Type: "nhi_identity", Body: core.Body{"name": "agent", "kind": "ai_agent", "owner": "team", "account": []core.Body{{"platform": "box"}}}},
@@ -74,33 +76,57 @@ func (r *rotating) run(rotation core.Body) (warnings, errors string) {
 	return strings.Join(plan.Warnings, "\n"), strings.Join(report.Errors, "\n")
 }
 
-// refuse lets "vault" refuse what it is asked to do, or nothing.
+// refuse lets the platforms refuse what they are asked to do, or nothing.
 func (r *rotating) refuse(ops ...string) {
 	r.hooks.Intercept = func(ctx context.Context, c fleet.Call, do func(context.Context) error) error {
-		if c.Platform == "vault" && slices.ContainsFunc(ops, func(op string) bool { return strings.Contains(c.Op, op) }) {
+		if slices.ContainsFunc(ops, func(op string) bool { return strings.Contains(c.Op, op) }) {
 			return driver.Errorf(driver.PermissionDenied, "no right to %s", c.Op)
 		}
 		return do(ctx)
 	}
 }
 
+// hand is what somebody does by hand on a platform.
+func (r *rotating) hand(platform string) driver.Driver {
+	r.t.Helper()
+	d, err := sandbox.Open(sandbox.Config{Path: filepath.Join(r.dir, platform), CredentialSlots: 3})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// empty removes what is stored at a path.
+func (r *rotating) empty(path string) {
+	r.t.Helper()
+	if err := r.hand("vault").(driver.SecretStore).RemoveSecret(r.t.Context(), path); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rotating) credentials() []nhi.Credential {
+	r.t.Helper()
+	account, err := r.hand("box").ReadAccount(r.t.Context(), nhi.Ref{Name: "agent"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return account.Credentials
+}
+
 // labels are those of the account's credentials, without the owner.
 func (r *rotating) labels() string {
 	r.t.Helper()
-	d, err := sandbox.Open(sandbox.Config{Path: filepath.Join(r.dir, "box"), CredentialSlots: 3})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer func() { _ = d.Close() }()
-	account, err := d.ReadAccount(r.t.Context(), nhi.Ref{Name: "agent"})
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	var out []string
-	for _, c := range account.Credentials {
+	for _, c := range r.credentials() {
 		out = append(out, strings.Join(strings.Split(c.Label, "-")[:2], "-"))
 	}
 	return strings.Join(out, " ")
+}
+
+func (r *rotating) ids() []string {
+	r.t.Helper()
+	return credentialIDs(r.credentials())
 }
 
 func changed(value string) core.Body {

@@ -171,6 +171,19 @@ func (m rotationModel) shown() func(id string) bool {
 	return func(id string) bool { return slices.Contains(ids, id) }
 }
 
+// creationFailed stands in pending of a rotation whose creation has failed, and that is in state only because something could not be
+// taken back, or because events wait. Terraform calls it tainted: the next apply deletes it and makes it again. That deletion gets
+// no private state, so this text decides.
+const creationFailed = "replace: creating the rotation failed; what it had issued goes first, and nothing else"
+
+// own reports of a credential whether the creation that failed has issued it. It is nil if none has failed: then all are the rotation's.
+func (m rotationModel) own() func(id string) bool {
+	if !slices.Contains(knownStrings(m.Pending.Elements()), creationFailed) {
+		return nil
+	}
+	return m.record().Credentials.Has
+}
+
 func credentialType() types.ObjectType {
 	return types.ObjectType{AttrTypes: map[string]attr.Type{
 		"label": types.StringType, "id": types.StringType, "stage": types.StringType, "issued_at": types.StringType,

@@ -232,7 +232,7 @@ func (p *rotationPlan) computed(ctx context.Context) map[string]attr.Value {
 	}
 	shown := func(string) bool { return false }
 	if p.creating {
-		wish.GivenUp = p.data.rotations.givenUpPlaces()
+		wish.GivenUp, wish.Own = p.data.rotations.givenUpPlaces(), p.data.rotations.leaves(p.plan.thing())
 	} else {
 		wish.Forced, wish.Owed, wish.Begun, shown = forced(p.plan, p.state), p.owed, p.begun, p.state.shown()
 		if p.replaced() {

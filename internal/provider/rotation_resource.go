@@ -236,10 +236,12 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	}
 	r.data.made.rotated(this)
 	plan.setRecord(record)
+	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
 	if len(problems) == 0 {
 		plan.warnWaits(record, &resp.Diagnostics)
+	} else {
+		plan.Pending = stringList(append([]string{creationFailed}, pendingOf(problems)...))
 	}
-	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
 	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
@@ -259,6 +261,10 @@ func (r *rotationResource) Read(ctx context.Context, req resource.ReadRequest, r
 	resp.Diagnostics.Append(state.identify(ctx, resp.Identity)...)
 	if r.data.fleet.Retired(wish.Platform) {
 		return // nothing can be asked; deleting the rotation works
+	}
+	if own := state.own(); own != nil {
+		r.data.rotations.leave(state.thing(), own)
+		return // what is there is not this rotation's, but for what state says
 	}
 	wish.Deliveries = withoutRetired(r.data.fleet, wish.Deliveries)
 	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
@@ -358,7 +364,7 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 		resp.Diagnostics.AddError("Unable to delete "+this.name, err.Error())
 		return
 	}
-	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	wish.AccountIDs, wish.Own = accountIDs(ctx, req.Private, &resp.Diagnostics), state.own()
 	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
 	left, problems := lifecycle.DeleteRotation(ctx, op.fleet, wish, state.record())
@@ -377,6 +383,9 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
 	state.setRecord(left)
 	state.Pending = stringList(pendingOf(problems))
+	if wish.Own != nil {
+		state.Pending = stringList(append([]string{creationFailed}, pendingOf(problems)...))
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

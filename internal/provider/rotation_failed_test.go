@@ -1,0 +1,83 @@
+package provider
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/nhi-labs/terraform-provider-nhi/internal/acctest/core"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+)
+
+// downSink takes no events.
+type downSink struct{ audit.Sink }
+
+func (downSink) Deliver(context.Context, audit.Event) error {
+	return driver.Errorf(driver.Unavailable, "the sink is down")
+}
+
+// TestFailedCreationOwnsLittle: state of a rotation is lost, and making it again fails. What it leaves in state, tainted, is replaced
+// by the next apply, which revokes what the creation has issued, and nothing that was there before. The plan says so.
+func TestFailedCreationOwnsLittle(t *testing.T) {
+	t.Parallel()
+	elsewhere := []core.Body{{"platform": "vault", "path": "kv/c"}, {"platform": "vault", "path": "kv/b"}}
+	for name, c := range map[string]struct {
+		deliver []core.Body
+		refused []string
+		down    bool
+		words   string
+		// left are the credentials after the creation that failed, want those after the apply that follows.
+		left, want string
+	}{
+		"taken over, and the sink is down": {nil, []string{"write the secret"}, true, "rotate: finish nhi-1", "nhi-1", "nhi-1"},
+		"issued, and the sink is down":     {elsewhere, []string{`write the secret at "kv/b"`}, true, "keep nhi-1", "nhi-1", "nhi-1 nhi-2"},
+		"issued, and not taken back":       {elsewhere, []string{`write the secret at "kv/b"`, "revoke"}, false, "keep nhi-1", "nhi-1 nhi-2", "nhi-1 nhi-2"},
+		"issued, delivered, and not taken back": {elsewhere, []string{`write the secret at "kv/b"`, "revoke", "remove the secret"}, false, "keep nhi-1",
+			"nhi-1 nhi-2", "nhi-1 nhi-2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRotating(t)
+			body := func() core.Body {
+				if c.deliver == nil {
+					return core.Body{"overlap": "24h"}
+				}
+				return core.Body{"overlap": "24h", "deliver": c.deliver}
+			}
+			if _, failed := r.run(core.Body{"overlap": "24h"}); failed != "" {
+				t.Fatal(failed)
+			}
+			before := r.ids()
+			delete(r.state, "nhi_rotation.x")
+			r.empty("kv/b")
+			r.refuse(c.refused...)
+			if c.down {
+				r.hooks.Sink = func(s audit.NamedSink) audit.NamedSink {
+					s.Sink = downSink{s.Sink}
+					return s
+				}
+			}
+			if _, failed := r.run(body()); !strings.Contains(failed, "no right to") || r.labels() != c.left {
+				t.Fatalf("%s: credentials %s", failed, r.labels())
+			}
+			if o := r.state["nhi_rotation.x"]; o == nil || !o.Tainted {
+				t.Fatalf("not tainted: %+v", o)
+			}
+			r.refuse()
+			r.hooks.Sink = nil
+			left := r.ids()
+			warnings, failed := r.run(body())
+			if failed != "" || r.labels() != c.want || !strings.Contains(warnings, c.words) {
+				t.Errorf("%s: credentials %s, warnings %s", failed, r.labels(), warnings)
+			}
+			if len(left) > 1 && strings.Contains(warnings, "nhi-2") {
+				t.Errorf("the plan goes on with what is to go: %s", warnings)
+			}
+			now := r.ids()
+			if now[0] != before[0] || len(left) > 1 && now[1] == left[1] {
+				t.Errorf("the one in use has to stay, and the one that was left to go: before %q, then %q and %q", before, left, now)
+			}
+		})
+	}
+}
