@@ -26,6 +26,7 @@ type scene struct {
 	clock    time.Time
 	state    core.State
 	order    core.Order
+	hooks    Hooks
 }
 
 func newScene(t *testing.T) *scene {
@@ -58,7 +59,7 @@ func (s *scene) hand(platform string) driver.Driver {
 
 func (s *scene) process() *core.Process {
 	s.t.Helper()
-	server := NewServer("test", func() time.Time { return s.clock }, Hooks{})
+	server := NewServer("test", func() time.Time { return s.clock }, s.hooks)
 	s.t.Cleanup(func() { _ = server.Close() })
 	p, report := s.core.Start(s.t.Context(), server.ProtocolServer(), s.provider)
 	if report.Failed() {

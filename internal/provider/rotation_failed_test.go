@@ -21,31 +21,25 @@ func (downSink) Deliver(context.Context, audit.Event) error {
 // by the next apply, which revokes what the creation has issued, and nothing that was there before. The plan says so.
 func TestFailedCreationOwnsLittle(t *testing.T) {
 	t.Parallel()
-	elsewhere := []core.Body{{"platform": "vault", "path": "kv/c"}, {"platform": "vault", "path": "kv/b"}}
 	for name, c := range map[string]struct {
-		deliver []core.Body
+		path    string
 		refused []string
 		down    bool
 		words   string
 		// left are the credentials after the creation that failed, want those after the apply that follows.
 		left, want string
 	}{
-		"taken over, and the sink is down": {nil, []string{"write the secret"}, true, "rotate: finish nhi-1", "nhi-1", "nhi-1"},
-		"issued, and the sink is down":     {elsewhere, []string{`write the secret at "kv/b"`}, true, "keep nhi-1", "nhi-1", "nhi-1 nhi-2"},
-		"issued, and not taken back":       {elsewhere, []string{`write the secret at "kv/b"`, "revoke"}, false, "keep nhi-1", "nhi-1 nhi-2", "nhi-1 nhi-2"},
-		"issued, delivered, and not taken back": {elsewhere, []string{`write the secret at "kv/b"`, "revoke", "remove the secret"}, false, "keep nhi-1",
+		"taken over, and the sink is down": {"kv/a", []string{"write the secret"}, true, "rotate: finish nhi-1", "nhi-1", "nhi-1"},
+		"issued, and the sink is down":     {"kv/c", []string{`write the secret at "kv/b"`}, true, "keep nhi-1", "nhi-1", "nhi-1 nhi-2"},
+		"issued, and not taken back":       {"kv/c", []string{`write the secret at "kv/b"`, "revoke"}, false, "keep nhi-1", "nhi-1 nhi-2", "nhi-1 nhi-2"},
+		"issued, delivered, and not taken back": {"kv/c", []string{`write the secret at "kv/b"`, "revoke", "remove the secret"}, false, "keep nhi-1",
 			"nhi-1 nhi-2", "nhi-1 nhi-2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRotating(t)
-			body := func() core.Body {
-				if c.deliver == nil {
-					return core.Body{"overlap": "24h"}
-				}
-				return core.Body{"overlap": "24h", "deliver": c.deliver}
-			}
-			if _, failed := r.run(core.Body{"overlap": "24h"}); failed != "" {
+			overlap := core.Body{"overlap": "24h"}
+			if _, failed := r.run(overlap, "kv/a", "kv/b"); failed != "" {
 				t.Fatal(failed)
 			}
 			before := r.ids()
@@ -58,7 +52,7 @@ func TestFailedCreationOwnsLittle(t *testing.T) {
 					return s
 				}
 			}
-			if _, failed := r.run(body()); !strings.Contains(failed, "no right to") || r.labels() != c.left {
+			if _, failed := r.run(overlap, c.path, "kv/b"); !strings.Contains(failed, "no right to") || r.labels() != c.left {
 				t.Fatalf("%s: credentials %s", failed, r.labels())
 			}
 			if o := r.state["nhi_rotation.x"]; o == nil || !o.Tainted {
@@ -67,7 +61,7 @@ func TestFailedCreationOwnsLittle(t *testing.T) {
 			r.refuse()
 			r.hooks.Sink = nil
 			left := r.ids()
-			warnings, failed := r.run(body())
+			warnings, failed := r.run(overlap, c.path, "kv/b")
 			if failed != "" || r.labels() != c.want || !strings.Contains(warnings, c.words) {
 				t.Errorf("%s: credentials %s, warnings %s", failed, r.labels(), warnings)
 			}

@@ -2,74 +2,48 @@ package provider
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
-
 	"github.com/nhi-labs/terraform-provider-nhi/internal/acctest/core"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
-	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sandbox"
 )
 
-// rotating is a workspace with the rotation of one account of the sandbox "box", which the sandbox "vault" stores.
-type rotating struct {
-	t     *testing.T
-	core  *core.Core
-	dir   string
-	state core.State
-	now   time.Time
-	hooks Hooks
-}
+// rotating is the rotation of one account of "p", whose credentials "q" stores.
+type rotating struct{ *scene }
 
-func newRotating(t *testing.T) *rotating {
+func newRotating(t *testing.T) rotating {
 	t.Helper()
-	c, err := core.New(t.Context(), providerserver.NewProtocol6(New("test", time.Now)())())
-	if err != nil {
-		t.Fatal(err)
+	s := newScene(t)
+	for _, platform := range s.provider["sandbox"].([]core.Body) {
+		platform["credential_slots"] = 3
 	}
-	return &rotating{t: t, core: c, dir: t.TempDir(), state: core.State{}, now: time.Now()}
+	s.provider["audit"] = core.Body{"file": []core.Body{{"path": filepath.Join(s.dir, "events")}}}
+	return rotating{s}
 }
 
-// start starts a run of the provider.
-func (r *rotating) start(provider core.Body) *core.Process {
+// run plans and applies the rotation with these attributes, the deliveries to paths of "q". It returns what the plan warns of and the
+// errors of the apply.
+func (r rotating) run(more core.Body, paths ...string) (warnings, errors string) {
 	r.t.Helper()
-	server := NewServer("test", func() time.Time { return r.now }, r.hooks)
-	r.t.Cleanup(func() { _ = server.Close() })
-	p, report := r.core.Start(r.t.Context(), server.ProtocolServer(), provider)
-	if report.Failed() {
-		r.t.Fatal(report.Errors)
+	rotation := rotationResourceOf("nhi_identity.x", "p", "")
+	maps.Copy(rotation.Body, more)
+	var deliver []core.Body
+	for _, path := range paths {
+		deliver = append(deliver, core.Body{"platform": "q", "path": path})
 	}
-	return p
-}
-
-// run plans and applies, each in a process of its own. It returns what the plan warns of and the errors of the apply.
-func (r *rotating) run(rotation core.Body) (warnings, errors string) {
-	r.t.Helper()
-	rotation["identity"], rotation["platform"] = core.Ref("nhi_identity.x"), "box"
-	if rotation["deliver"] == nil {
-		rotation["deliver"] = []core.Body{{"platform": "vault", "path": "kv/a"}, {"platform": "vault", "path": "kv/b"}}
-	}
-	config := core.Config{
-		Resources: map[string]core.Resource{
-			"nhi_identity.x": {Type: "nhi_identity", Body: core.Body{"name": "agent", "kind": "ai_agent", "owner": "team", "account": []core.Body{{"platform": "box"}}}},
-			"nhi_rotation.x": {Type: "nhi_rotation", Body: rotation},
-		},
-		Provider: core.Body{
-			"stack": "s", "sandbox": []core.Body{{"name": "box", "path": filepath.Join(r.dir, "box"), "credential_slots": 3}, {"name": "vault", "path": filepath.Join(r.dir, "vault")}},
-			"audit": core.Body{"file": []core.Body{{"path": filepath.Join(r.dir, "events")}}},
-		},
-	}
-	plan := r.start(config.Provider).Plan(r.t.Context(), config, r.state, core.PlanOptions{})
+	rotation.Body["deliver"] = deliver
+	plan := r.plan(map[string]core.Resource{"nhi_identity.x": identityResourceOf("agent", nil, on("p")), "nhi_rotation.x": rotation})
 	if plan.Failed() {
 		r.t.Fatalf("plan: %q, %q", plan.Errors, plan.Violations)
 	}
-	state, report := r.start(config.Provider).Apply(r.t.Context(), plan, nil)
+	state, report := r.process().Apply(r.t.Context(), plan, nil)
 	if r.state = state; len(report.Violations) > 0 {
 		r.t.Fatalf("apply: %q", report.Violations)
 	}
@@ -77,7 +51,7 @@ func (r *rotating) run(rotation core.Body) (warnings, errors string) {
 }
 
 // refuse lets the platforms refuse what they are asked to do, or nothing.
-func (r *rotating) refuse(ops ...string) {
+func (r rotating) refuse(ops ...string) {
 	r.hooks.Intercept = func(ctx context.Context, c fleet.Call, do func(context.Context) error) error {
 		if slices.ContainsFunc(ops, func(op string) bool { return strings.Contains(c.Op, op) }) {
 			return driver.Errorf(driver.PermissionDenied, "no right to %s", c.Op)
@@ -86,28 +60,17 @@ func (r *rotating) refuse(ops ...string) {
 	}
 }
 
-// hand is what somebody does by hand on a platform.
-func (r *rotating) hand(platform string) driver.Driver {
-	r.t.Helper()
-	d, err := sandbox.Open(sandbox.Config{Path: filepath.Join(r.dir, platform), CredentialSlots: 3})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = d.Close() })
-	return d
-}
-
 // empty removes what is stored at a path.
-func (r *rotating) empty(path string) {
+func (r rotating) empty(path string) {
 	r.t.Helper()
-	if err := r.hand("vault").(driver.SecretStore).RemoveSecret(r.t.Context(), path); err != nil {
+	if err := r.hand("q").(driver.SecretStore).RemoveSecret(r.t.Context(), path); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func (r *rotating) credentials() []nhi.Credential {
+func (r rotating) credentials() []nhi.Credential {
 	r.t.Helper()
-	account, err := r.hand("box").ReadAccount(r.t.Context(), nhi.Ref{Name: "agent"})
+	account, err := r.hand("p").ReadAccount(r.t.Context(), nhi.Ref{Name: "agent"})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -115,7 +78,7 @@ func (r *rotating) credentials() []nhi.Credential {
 }
 
 // labels are those of the account's credentials, without the owner.
-func (r *rotating) labels() string {
+func (r rotating) labels() string {
 	r.t.Helper()
 	var out []string
 	for _, c := range r.credentials() {
@@ -124,7 +87,7 @@ func (r *rotating) labels() string {
 	return strings.Join(out, " ")
 }
 
-func (r *rotating) ids() []string {
+func (r rotating) ids() []string {
 	r.t.Helper()
 	return credentialIDs(r.credentials())
 }
@@ -150,16 +113,16 @@ func TestTriggerIsNotSwallowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRotating(t)
-			if _, failed := r.run(changed("a")); failed != "" {
+			if _, failed := r.run(changed("a"), "kv/a", "kv/b"); failed != "" {
 				t.Fatal(failed)
 			}
-			r.now = r.now.Add(c.due)
+			r.clock = r.clock.Add(c.due)
 			r.refuse(`write the secret at "kv/b"`)
-			if _, failed := r.run(changed(c.failing)); !strings.Contains(failed, "no right to") {
+			if _, failed := r.run(changed(c.failing), "kv/a", "kv/b"); !strings.Contains(failed, "no right to") {
 				t.Fatalf("the second store should refuse: %s", failed)
 			}
 			r.refuse()
-			warnings, failed := r.run(changed("b"))
+			warnings, failed := r.run(changed("b"), "kv/a", "kv/b")
 			if failed != "" || r.labels() != "nhi-1 nhi-2" || strings.Contains(warnings, "is finished first") != c.owed {
 				t.Errorf("%s: credentials %s, warnings %s", failed, r.labels(), warnings)
 			}
@@ -168,7 +131,7 @@ func TestTriggerIsNotSwallowed(t *testing.T) {
 				want += " nhi-3"
 			}
 			for range 2 {
-				if _, failed := r.run(changed("b")); failed != "" || r.labels() != want {
+				if _, failed := r.run(changed("b"), "kv/a", "kv/b"); failed != "" || r.labels() != want {
 					t.Errorf("%s: credentials %s", failed, r.labels())
 				}
 			}
