@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -97,18 +96,7 @@ func TestIssueLosesARace(t *testing.T) {
 // Where the platform does not compare labels, both runs have issued one with the same label: the one that the stores hold becomes
 // the current one, and the other one has its overlap.
 func TestTwoCredentialsWithOneLabel(t *testing.T) {
-	b := newBench(t)
-	wide, err := sandbox.Open(sandbox.Config{Path: filepath.Join(t.TempDir(), "sandbox.db"), CredentialSlots: 5})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = wide.Close() })
-	b.driver.credentialDriver = wide.(credentialDriver)
-	_, err = wide.CreateAccount(t.Context(), driver.AccountSpec{Name: "agent", Mark: nhi.Mark{Stack: "payments", Identity: "agent"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.create()
+	b := newBenchOf(t, sandbox.Config{CredentialSlots: 5}).create()
 	d := b.race()
 	d.twins = true
 	d.before = func() {

@@ -21,8 +21,8 @@ type rotating struct{ *scene }
 func newRotating(t *testing.T) rotating {
 	t.Helper()
 	s := newScene(t)
-	for _, platform := range s.provider["sandbox"].([]core.Body) {
-		platform["credential_slots"] = 3
+	s.provider["sandbox"] = []core.Body{
+		{"name": "p", "path": filepath.Join(s.dir, "p"), "credential_slots": 3}, {"name": "q", "path": filepath.Join(s.dir, "q")},
 	}
 	s.provider["audit"] = core.Body{"file": []core.Body{{"path": filepath.Join(s.dir, "events")}}}
 	return rotating{s}
@@ -63,7 +63,11 @@ func (r rotating) refuse(ops ...string) {
 // empty removes what is stored at a path.
 func (r rotating) empty(path string) {
 	r.t.Helper()
-	if err := r.hand("q").(driver.SecretStore).RemoveSecret(r.t.Context(), path); err != nil {
+	store, ok := r.hand("q").(driver.SecretStore)
+	if !ok {
+		r.t.Fatal("a sandbox stores secrets")
+	}
+	if err := store.RemoveSecret(r.t.Context(), path); err != nil {
 		r.t.Fatal(err)
 	}
 }
