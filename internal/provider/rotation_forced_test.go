@@ -142,3 +142,24 @@ func TestTriggerIsNotSwallowed(t *testing.T) {
 		})
 	}
 }
+
+// TestTriggerTakenBack: what a change had begun is finished after it was taken back. Made again, the change asks for another one, also
+// if that fails at first.
+func TestTriggerTakenBack(t *testing.T) {
+	t.Parallel()
+	r := newRotating(t)
+	for _, step := range []struct {
+		value, refused, want string
+	}{
+		{"a", "", "nhi-1"}, {"b", `write the secret at "kv/b"`, "nhi-1 nhi-2"}, {"a", "", "nhi-1 nhi-2"}, {"b", "issue", "nhi-1 nhi-2"}, {"b", "", "nhi-1 nhi-2 nhi-3"},
+	} {
+		r.refuse()
+		if step.refused != "" {
+			r.refuse(step.refused)
+		}
+		_, failed := r.run(changed(step.value), "kv/a", "kv/b")
+		if strings.Contains(failed, "no right to") != (step.refused != "") || r.labels() != step.want {
+			t.Fatalf("%+v: %s, credentials %s", step, failed, r.labels())
+		}
+	}
+}

@@ -321,8 +321,8 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 	plan.setRecord(record)
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
 	current := plan.Current.ValueString()
-	rotated := current != "" && (current == record.Issued || current == wish.Begun)
-	if asked := wish.Forced || wish.Owed; rotated {
+	rotated := current != state.Current.ValueString() && current != "" && (current == record.Issued || current == wish.Begun)
+	if asked := wish.Forced || wish.Owed; rotated || !asked && len(problems) == 0 {
 		resp.Diagnostics.Append(setBegun(ctx, resp.Private, "", types.Map{})...)
 	} else if asked && record.Issued != "" {
 		resp.Diagnostics.Append(setBegun(ctx, resp.Private, record.Issued, plan.RotateWhenChanged)...)
@@ -381,11 +381,12 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	}
 	state.Undelivered = *kept
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
-	state.setRecord(left)
 	state.Pending = stringList(pendingOf(problems))
 	if wish.Own != nil {
+		left.Credentials = state.record().Credentials // a place that is left may hold what was revoked
 		state.Pending = stringList(append([]string{creationFailed}, pendingOf(problems)...))
 	}
+	state.setRecord(left)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
