@@ -40,7 +40,7 @@ type Change struct {
 	Credential    string
 	Path          string
 	RegistryOf    string
-	// Unanswered is set while the change is made, if the platform does not say whether it was.
+	// Unanswered is set while the change is made, if the platform did not say of some attempt whether it was.
 	Unanswered bool
 }
 

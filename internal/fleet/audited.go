@@ -22,12 +22,7 @@ func audited(platform string) interceptor {
 			return next
 		}
 		return func(ctx context.Context) error {
-			err := c.journal.Change(ctx, c.change, func(ctx context.Context) error {
-				err := next(ctx)
-				code := driver.CodeOf(err)
-				c.change.Unanswered = err != nil && (code == driver.Unavailable || code == driver.Unknown)
-				return err
-			})
+			err := c.journal.Change(ctx, c.change, next)
 			var unacknowledged *audit.UnacknowledgedError
 			if errors.As(err, &unacknowledged) {
 				subject := c.op
@@ -38,6 +33,22 @@ func audited(platform string) interceptor {
 			}
 			return err
 		}
+	}
+}
+
+// answering notes on a change that one attempt at it was sent and came to nothing that is known: whatever the platform says to
+// the next one, the change may have been made.
+func (p *Platform) answering(c call, f handler) handler {
+	if !c.write() {
+		return f
+	}
+	return func(ctx context.Context) error {
+		err := f(ctx)
+		if err != nil {
+			code := p.verdict(err).Code
+			c.change.Unanswered = c.change.Unanswered || code == driver.Unavailable || code == driver.Unknown
+		}
+		return err
 	}
 }
 

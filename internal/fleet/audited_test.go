@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -207,6 +208,39 @@ func TestUnansweredChange(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", code, events, want)
 		}
 	}
+}
+
+// TestUnansweredAttempt: what was sent once and not answered may have been made, whatever a repetition is told; what was never sent
+// was not.
+func TestUnansweredAttempt(t *testing.T) {
+	for _, code := range []driver.Code{driver.RateLimited, driver.PermissionDenied, driver.Unauthenticated, driver.Conflict} {
+		d := able{bare{newScript()}}
+		conn, sink := evidenced(t, d, false, nil)
+		d.on = func(_ context.Context, _ string, call int) error {
+			if call == 1 {
+				return driver.Errorf(driver.Unavailable, "504")
+			}
+			return driver.Errorf(code, "no")
+		}
+		wantCode(t, conn.Do(t.Context(), ref, reconcile.Step{Kind: reconcile.StepSuspend}), code)
+		if events := sink.take(); len(events) != 2 || events[1].Outcome != audit.Unknown {
+			t.Errorf("%s: %+v", code, events)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := able{bare{newScript()}}
+		conn, sink := evidenced(t, d, false, func(c *Config) { c.Options.RequestsPerMinute = 1 })
+		if err := conn.Do(t.Context(), ref, reconcile.Step{Kind: reconcile.StepSuspend}); err != nil {
+			t.Fatal(err)
+		}
+		sink.take()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantCode(t, conn.Do(ctx, ref, reconcile.Step{Kind: reconcile.StepSuspend}), driver.Unavailable)
+		if events := sink.take(); d.count("suspend") != 1 || len(events) != 2 || events[1].Outcome != audit.Failed {
+			t.Errorf("%d calls, %+v", d.count("suspend"), events)
+		}
+	})
 }
 
 // A change is one, however often it is tried, and its error is redacted.

@@ -51,7 +51,7 @@ type interceptor func(c call, next handler) handler
 // interceptor, is an error to the next one outside, so that what was begun is evidenced, and finished or taken back, like
 // after any other failure.
 func (p *Platform) call(ctx context.Context, c call, f handler) error {
-	f = recovered("the driver", p.intercepted(c, f))
+	f = p.answering(c, recovered("the driver", p.intercepted(c, f)))
 	for i := len(p.chain) - 1; i >= 0; i-- {
 		f = recovered("the provider", p.chain[i](c, f))
 	}

@@ -106,13 +106,18 @@ func ExplainAccount(ctx context.Context, f *fleet.Fleet, platform, account strin
 	})
 }
 
+// Claims reports whether an account is the identity's by what is declared or on record, whatever mark it carries. known is false
+// if that does not say what accounts the identity has.
+type Claims func(platform, account string) (theirs, known bool)
+
 // ExplainIdentity tells everything that the accounts of an identity hold which carry the mark of this stack, whatever they are
 // called; of a platform without a bulk read, the one of the identity's own name is enough. Platforms without such an account are
 // left out, unless accountNames names an account there: that must exist and be the identity's or nobody's, and is then the only
-// one. Where there is none but an account of the identity's name that nobody marked, it counts if declared says so; otherwise
-// it is not known what the identity has, as where accounts cannot be listed: that is a problem. No platforms are all of them.
+// one. Where there is none but an account of the identity's name that nobody marked, declared says whether it counts; where it
+// does not know, it is not known what the identity has, as where accounts cannot be listed: that is a problem. No platforms are
+// all of them.
 func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accountNames map[string]string, platforms []string,
-	declared func(platform, account string) bool,
+	declared Claims,
 ) (Review, Problems) {
 	mark := nhi.Mark{Stack: f.Stack(), Identity: identity}
 	return explain(ctx, f, platforms, func(conn *fleet.Conn) ([]nhi.Account, error) {
@@ -130,7 +135,7 @@ func ExplainIdentity(ctx context.Context, f *fleet.Fleet, identity string, accou
 
 // accountsOf returns the accounts with a mark. Where a search would read every account singly, the one that is named like the
 // identity is enough.
-func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, declared func(platform, account string) bool) ([]nhi.Account, error) {
+func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, declared Claims) ([]nhi.Account, error) {
 	if !conn.Platform().Spec().Can(driver.CanSweep) {
 		if a, there, err := namesake(ctx, conn, mark); err != nil || there && a.Mark == mark {
 			return []nhi.Account{a}, err
@@ -142,12 +147,14 @@ func accountsOf(ctx context.Context, conn *fleet.Conn, mark nhi.Mark, declared f
 		return marked, err
 	}
 	a, there, err := namesake(ctx, conn, mark)
+	theirs, known := declared(conn.Platform().Name(), a.Name)
+	unmarkedOne := err == nil && there && a.Mark.IsZero()
 	switch {
 	case err != nil:
 		return nil, err
-	case there && a.Mark.IsZero() && declared(conn.Platform().Name(), a.Name):
+	case unmarkedOne && theirs:
 		return []nhi.Account{a}, nil
-	case there && a.Mark.IsZero():
+	case unmarkedOne && !known:
 		return nil, unmarked(conn.Platform().Name(), a, "")
 	case unlistable:
 		return nil, unlisted(conn.Platform().Name(), mark.Identity)

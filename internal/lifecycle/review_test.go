@@ -172,8 +172,8 @@ func TestHoldersInOtherSpelling(t *testing.T) {
 	}
 }
 
-// undeclared says that no account is declared.
-func undeclared(string, string) bool { return false }
+// undeclared knows of no declaration.
+func undeclared(string, string) (theirs, known bool) { return false, false }
 
 func TestExplainIdentity(t *testing.T) {
 	w := reviewed()
@@ -228,7 +228,9 @@ func TestExplainNobodysAccount(t *testing.T) {
 	if len(problems) != 1 || !strings.Contains(problems.Error(), `account_names = { c = "left" }`) {
 		t.Errorf("nobody's account where accounts cannot be listed: problems %v", problems)
 	}
-	declared := func(platform, account string) bool { return platform != "a" && account == "left" }
+	declared := func(platform, account string) (theirs, known bool) {
+		return platform != "a" && account == "left", account == "left"
+	}
 	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "left", nil, []string{"a", "c"}, declared)
 	if diff := cmp.Diff([]string{"c/left role:z"}, heldTexts(r)); diff != "" || problems != nil {
 		t.Errorf("declared, problems %v (-want +got):\n%s", problems, diff)
@@ -236,5 +238,10 @@ func TestExplainNobodysAccount(t *testing.T) {
 	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "bystander", nil, []string{"b"}, declared)
 	if len(problems) != 1 || len(r.Held) > 0 {
 		t.Errorf("another account is declared: %v, problems %v", r.Held, problems)
+	}
+	elsewhere := func(string, string) (theirs, known bool) { return false, true }
+	r, problems = lifecycle.ExplainIdentity(t.Context(), f, "bystander", nil, both, elsewhere)
+	if problems != nil || len(r.Held) > 0 {
+		t.Errorf("a stranger's, as the identity is known to have none there: %v, problems %v", r.Held, problems)
 	}
 }

@@ -89,8 +89,9 @@ func (d *entitlementsData) Schema(_ context.Context, _ datasource.SchemaRequest,
 					"\"T_BILLING_AGENT\" } }`. Its accounts are those with the ownership mark of this stack and the identity, whatever they are " +
 					"called (where there is no bulk read, as on `vault`, one that is named like the identity is enough). An account that " +
 					"`account_names` names must be one of them or carry no mark, and is the only one looked at on its platform. An account without " +
-					"a mark that is named like the identity counts where this configuration has it in an `nhi_identity`, as after an import; " +
-					"elsewhere it may be a stranger's, which is an error until `account_names` names it or `platforms` leaves the platform out. A " +
+					"a mark that is named like the identity counts where this configuration has it in an `nhi_identity`, as after an import. " +
+					"Where the configuration does not say, it may be a stranger's, which is an error until `account_names` names it or " +
+					"`platforms` leaves the platform out. A " +
 					"platform that cannot list its accounts (`jira`, `oauth_client`) is an error where it has none that is named in " +
 					"`account_names` or like the identity: leave it out with `platforms`.",
 			},
@@ -145,7 +146,7 @@ func (d *entitlementsData) Read(ctx context.Context, req datasource.ReadRequest,
 	var problems lifecycle.Problems
 	if m.Account.IsNull() {
 		review, problems = lifecycle.ExplainIdentity(ctx, d.data.fleet, identity, mapOfStrings(reference.accountNames()), platforms,
-			func(platform, account string) bool { return d.data.accounts.knows(identity, platform, account) })
+			d.data.accounts.knows(identity))
 	} else {
 		review, problems = lifecycle.ExplainAccount(ctx, d.data.fleet, m.Platform.ValueString(), m.Account.ValueString())
 	}

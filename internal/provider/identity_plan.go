@@ -279,8 +279,8 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 	wish := lifecycle.Account{Name: r.Name, Adopt: b.adopt.ValueBool() || b.adopt.IsUnknown()}
 	preview, err := lifecycle.Inspect(ctx, p.data.fleet, p.plan.Name.ValueString(), platform.Name(), wish)
 	p.warnStays(b, platform, r.Name, cmp.Or(preview.Status, nhi.Active))
-	if !platform.Abilities().Suspend && (err != nil || preview.Status != "") {
-		r.Status = "" // What is there stays what it is, unless a replacement deletes it first.
+	if !platform.Abilities().Suspend && (wish.Adopt || err != nil || preview.Status != "") {
+		r.Status = "" // What is there by then stays what it is, unless a replacement deletes it first.
 	}
 	if errors.Is(err, fleet.ErrNotConfigured) {
 		return recordValue(r), true

@@ -20,6 +20,7 @@ type plannedAccounts struct {
 	statuses   map[accountKey]nhi.Status      // what accounts are once this plan is applied; "": not known before
 	leaving    map[accountKey]leavingAccount  // accounts that go with an identity that is replaced by one of another name
 	known      map[accountKey]string          // account → identity, as state or the configuration says
+	recorded   map[string]bool                // identities of which state has been read
 }
 
 type leavingAccount struct{ identity, id string }
@@ -33,7 +34,7 @@ func newPlannedAccounts() *plannedAccounts {
 	return &plannedAccounts{
 		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
 		created: make(map[string]bool), ids: make(map[accountKey]string), statuses: make(map[accountKey]nhi.Status),
-		leaving: make(map[accountKey]leavingAccount), known: make(map[accountKey]string),
+		leaving: make(map[accountKey]leavingAccount), known: make(map[accountKey]string), recorded: make(map[string]bool),
 	}
 }
 
@@ -62,16 +63,20 @@ func (p *plannedAccounts) claim(platform, account, identity string, creating boo
 func (p *plannedAccounts) record(identity string, records map[string]lifecycle.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.recorded[identity] = true
 	for platform, r := range records {
 		p.known[accountKey{platform, r.Name}] = identity
 	}
 }
 
-// knows reports whether an account is the identity's by state or configuration, whatever mark it carries.
-func (p *plannedAccounts) knows(identity, platform, account string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.known[accountKey{platform, account}] == identity
+// knows is the lifecycle.Claims of an identity, by state and configuration.
+func (p *plannedAccounts) knows(identity string) lifecycle.Claims {
+	return func(platform, account string) (theirs, known bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_, planned := p.identities[identity]
+		return p.known[accountKey{platform, account}] == identity, planned || p.recorded[identity]
+	}
 }
 
 // claimRealm registers an account in the space that several platforms may share, and returns an error if another

@@ -33,7 +33,7 @@ func (t thing) leave() string {
 // another thing (an identity that gets another name) while another resource takes its place. Terraform takes them for two
 // and deletes the one without regard to the other. It sees them in any order; the one that comes second gets the error.
 // A replacement is planned with its prior state and as a creation, never as a removal: it removes only what it was, if that
-// is not what it becomes.
+// is not what it becomes. Of one that is tainted Terraform does not show what it was: its plan is that of a creation alone.
 type twoObjects struct {
 	mu            sync.Mutex
 	removed, kept map[string]bool

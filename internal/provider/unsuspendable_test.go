@@ -84,3 +84,27 @@ func TestStatusWithoutSuspension(t *testing.T) {
 		t.Error("the adopted account is to be removed")
 	}
 }
+
+// TestAdoptWhatTheSameApplyMakes: an account that another resource makes after the plan is adopted as what it is.
+func TestAdoptWhatTheSameApplyMakes(t *testing.T) {
+	t.Parallel()
+	const account = "712020:agent"
+	fake, err := jirafake.New(jirafake.Options{Username: "admin@example.com", Token: "canary-token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	w := newWalks(t, core.Body{"jira": []core.Body{{
+		"name": "tickets", "url": server.URL, "username": "admin@example.com", "token": "canary-token",
+	}}})
+	w.agent(core.Body{"account": []core.Body{{"platform": "tickets", "name": account, "adopt": true}}})
+	plan := w.plan()
+	fake.AddUser(account, false)
+	state, report := w.start().Apply(t.Context(), plan, nil)
+	if len(report.Violations) > 0 || len(report.Errors) > 0 {
+		t.Fatalf("errors %q, violations %q", report.Errors, report.Violations)
+	}
+	w.state = state
+	w.settled()
+}
