@@ -58,6 +58,9 @@ func classify(err error) driver.Verdict {
 	var answer *smithyhttp.ResponseError
 	isAnswer := errors.As(err, &answer)
 	if errors.As(err, &named) {
+		if staleMarker(named) {
+			return driver.Verdict{Code: driver.Conflict}
+		}
 		if code, ok := errorCodes[codeOf(named)]; ok {
 			return driver.Verdict{Code: code, RetryAfter: retryAfter(answer)}
 		}
@@ -79,6 +82,12 @@ func classify(err error) driver.Verdict {
 		return driver.Verdict{Code: driver.Unavailable}
 	}
 	return driver.Verdict{Code: rest.TransportCode(err)}
+}
+
+// staleMarker reports whether a list was changed while it was read page by page. The marker is always the server's own; some
+// compatible servers name the last entry in it, and refuse it once that is gone. The list has to be read anew.
+func staleMarker(err smithy.APIError) bool {
+	return codeOf(err) == "InvalidInput" && strings.Contains(strings.ToLower(err.ErrorMessage()), "marker")
 }
 
 // codeOf returns the code as the API documents it: some SDKs and servers put a namespace before it, or the suffix of the

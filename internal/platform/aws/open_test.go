@@ -180,6 +180,10 @@ func TestClassify(t *testing.T) {
 			t.Errorf("%s is %q, want %q", code, got, want)
 		}
 	}
+	stale := &smithy.GenericAPIError{Code: "InvalidInput", Message: "marker read-x not found"}
+	if got := d.Classify(stale).Code; got != driver.Conflict {
+		t.Errorf("a list that changed between two pages is %q, want %q", got, driver.Conflict)
+	}
 	if got := d.Classify(errors.New("NoSuchEntity")).Code; got != driver.Unknown {
 		t.Errorf("a text is %q", got)
 	}
