@@ -18,6 +18,8 @@ type Journal struct {
 	mu     sync.Mutex
 	queues []*queue // of every sink, in the order of the configuration, and then of sinks that are gone
 	failed map[string]error
+	// unbegun are the ids of changes that were refused with an UnacknowledgedError.
+	unbegun map[string]bool
 }
 
 // Operation is the operation that the journal is of.
@@ -93,6 +95,9 @@ func (j *Journal) announce(ctx context.Context, c Change, id string) error {
 	}
 	first := failures[0]
 	refusal := &UnacknowledgedError{Sink: first.sink, Err: first.err}
+	j.mu.Lock()
+	j.unbegun[id] = true
+	j.mu.Unlock()
 	outcome := j.trail.source.event(j.op, c, id, Failed, refusal, j.trail.now())
 	for _, q := range j.all() {
 		i := slices.IndexFunc(failures, func(f delivery) bool { return f.sink == q.sink })
@@ -219,6 +224,8 @@ type Left struct {
 	Problems map[string]error
 	// GivenUp is how many events of failed changes were too many to keep.
 	GivenUp int
+	// NothingDone reports whether what waits, if anything, only says of changes that they were not begun (UnacknowledgedError).
+	NothingDone bool
 }
 
 // Close ends the operation: it tries once more to deliver what waits, and hands over what still does. The caller keeps
@@ -229,10 +236,15 @@ func (j *Journal) Close(ctx context.Context) Left {
 	return j.left()
 }
 
+// Reopen is for a journal that was closed, and what it left is kept by nobody: the trail's Close tries that once more.
+func (j *Journal) Reopen() { j.trail.remember(j) }
+
 func (j *Journal) left() Left {
-	left := Left{Waiting: []string{}, Problems: make(map[string]error)}
+	left := Left{Waiting: []string{}, Problems: make(map[string]error), NothingDone: true}
 	for _, q := range j.all() {
-		events, givenUp := bounded(q.snapshot(), maxWaiting)
+		all := q.snapshot()
+		left.NothingDone = left.NothingDone && !slices.ContainsFunc(all, j.begun)
+		events, givenUp := bounded(all, maxWaiting)
 		left.GivenUp += givenUp
 		for _, e := range events {
 			text, err := json.Marshal(Waiting{Sink: q.sink, Event: e})
@@ -248,4 +260,11 @@ func (j *Journal) left() Left {
 		}
 	}
 	return left
+}
+
+// begun reports whether the change of an event was begun, or may have been by an earlier operation.
+func (j *Journal) begun(e Event) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return !j.unbegun[e.Change]
 }

@@ -99,16 +99,18 @@ func TestIntentAcknowledgedTooLate(t *testing.T) {
 				t.Error("changed although nobody acknowledged that")
 			}
 		}
-		if got := waitingIn(t, late.left()); got != "a grant failed" {
-			t.Errorf("waiting %q", got)
+		if left := late.Close(t.Context()); waitingIn(t, left) != "a grant failed" || !left.NothingDone {
+			t.Errorf("waiting %q, %+v", waitingIn(t, left), left)
 		}
+		late.Reopen()
 		if left := rested.Close(t.Context()); len(left.Waiting) > 0 {
 			t.Errorf("waiting %q", left.Waiting)
 		}
 		time.Sleep(time.Hour)
 		r.down(false)
-		if left := late.Close(t.Context()); len(left.Waiting) > 0 || r.got() != "grant intended, grant failed" || r.taken[0].Change != r.taken[1].Change {
-			t.Errorf("the receiver has %q, waiting %q", r.got(), left.Waiting)
+		lost, err := trail.Close(t.Context())
+		if err != nil || len(lost) > 0 || r.got() != "grant intended, grant failed" || r.taken[0].Change != r.taken[1].Change {
+			t.Errorf("the receiver has %q, lost %q, %v", r.got(), lost, err)
 		}
 	})
 }

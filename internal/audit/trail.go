@@ -14,7 +14,7 @@ import (
 //
 // An event is delivered at once, inside the operation. What a sink does not take waits with the operation, which keeps
 // it in state; the sink is left alone for a while. A journal that nobody closed, because its operation panicked, is
-// tried once more by Close.
+// tried once more by Close, and so is one that was reopened.
 type Trail struct {
 	source   Source
 	required bool
@@ -45,14 +45,12 @@ func (t *Trail) Silent() bool { return len(t.lines) == 0 }
 
 // Open begins the journal of an operation. waiting is what an earlier one left; events of retired sinks are let go.
 func (t *Trail) Open(op Operation, waiting []Waiting) *Journal {
-	j := &Journal{trail: t, op: op, failed: make(map[string]error)}
+	j := &Journal{trail: t, op: op, failed: make(map[string]error), unbegun: make(map[string]bool)}
 	for _, l := range t.lines {
 		j.queues = append(j.queues, &queue{sink: l.Name, line: l})
 	}
 	j.Adopt(waiting)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.open = append(t.open, j)
+	t.remember(j)
 	return j
 }
 
@@ -66,6 +64,12 @@ func (t *Trail) Homeless(waiting []Waiting) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+func (t *Trail) remember(j *Journal) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open = append(t.open, j)
 }
 
 func (t *Trail) forget(j *Journal) {

@@ -70,7 +70,10 @@ func stringsIn(list types.List) []string {
 
 // end ends an operation and returns what state has to keep. It warns of that.
 func (o *operation) end(ctx context.Context, diags *diag.Diagnostics) types.List {
-	left := o.journal.Close(ctx)
+	return keepWaiting(o.journal.Close(ctx), diags)
+}
+
+func keepWaiting(left audit.Left, diags *diag.Diagnostics) types.List {
 	if len(left.Waiting) > 0 {
 		diags.AddAttributeWarning(path.Root(undeliveredAttribute), "Audit events wait", whyWaiting(left)+
 			"\n\nThey are kept in state, and the next apply delivers them.")
@@ -80,6 +83,23 @@ func (o *operation) end(ctx context.Context, diags *diag.Diagnostics) types.List
 			"%d events of changes that failed are lost: more waited than state can keep. Events of changes that were made are all kept.", left.GivenUp))
 	}
 	return stringList(left.Waiting)
+}
+
+// endCreation ends a creation and returns what state has to keep. keep is false if nothing has to be in state: the creation failed and
+// left nothing on any platform, and no evidence of what it did waits. That it did nothing is no reason to keep it: what fails and is
+// kept is tainted, and the next apply deletes it first, with what was there before.
+func (o *operation) endCreation(ctx context.Context, failed bool, diags *diag.Diagnostics) (undelivered types.List, keep bool) {
+	left := o.journal.Close(ctx)
+	if !failed || !left.NothingDone {
+		return keepWaiting(left, diags), true
+	}
+	if len(left.Waiting) > 0 {
+		o.journal.Reopen()
+		diags.AddWarning("Audit events are not delivered", whyWaiting(left)+"\n\nThey say that nothing was changed, to a sink that may have "+
+			"taken what was about to be done. A creation that changed nothing is not kept in state: they are tried once more at the end of "+
+			"this run, and are lost then.")
+	}
+	return stringList(nil), false
 }
 
 func whyWaiting(left audit.Left) string {

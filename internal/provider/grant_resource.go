@@ -164,10 +164,11 @@ func (r *grantResource) Create(ctx context.Context, req resource.CreateRequest, 
 	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
 	left, ids, problems := lifecycle.CreateGrant(ctx, op.fleet, grant)
 	plan.report("create", problems, &resp.Diagnostics)
-	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
-	if len(problems) > 0 && len(left) == 0 && len(plan.Undelivered.Elements()) == 0 {
+	undelivered, keep := op.endCreation(ctx, len(problems) > 0 && len(left) == 0, &resp.Diagnostics)
+	if !keep {
 		return // all was taken back: there is nothing to keep in state
 	}
+	plan.Undelivered = undelivered
 	plan.Status = grantStatus(grant.Expired)
 	plan.record(r.data, left, len(problems) > 0)
 	plan.resolveTargets(ctx, r.data)

@@ -217,10 +217,11 @@ func (r *identityResource) Create(ctx context.Context, req resource.CreateReques
 	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
 	records, problems := lifecycle.CreateIdentity(ctx, op.fleet, plan.wish(r.data))
 	plan.report("create", problems, &resp.Diagnostics)
-	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
-	if len(problems) > 0 && len(records) == 0 && len(plan.Undelivered.Elements()) == 0 {
+	undelivered, keep := op.endCreation(ctx, len(problems) > 0 && len(records) == 0, &resp.Diagnostics)
+	if !keep {
 		return // all was taken back: there is nothing to keep in state
 	}
+	plan.Undelivered = undelivered
 	r.data.made.created(records)
 	plan.record(records, nil)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)

@@ -230,10 +230,11 @@ func (r *rotationResource) Create(ctx context.Context, req resource.CreateReques
 	op := r.data.begin(ctx, plan.operation(), types.List{}, &resp.Diagnostics)
 	record, problems := lifecycle.CreateRotation(ctx, op.fleet, wish, r.data.now)
 	plan.report("create", problems, &resp.Diagnostics)
-	plan.Undelivered = op.end(ctx, &resp.Diagnostics)
-	if len(problems) > 0 && len(record.Credentials) == 0 && len(record.Delivered) == 0 && len(plan.Undelivered.Elements()) == 0 {
+	undelivered, keep := op.endCreation(ctx, len(problems) > 0 && len(record.Credentials) == 0 && len(record.Delivered) == 0, &resp.Diagnostics)
+	if !keep {
 		return // all was taken back: there is nothing to keep in state
 	}
+	plan.Undelivered = undelivered
 	r.data.made.rotated(this)
 	plan.setRecord(record)
 	plan.Pending, plan.Unmanaged = stringList(pendingOf(problems)), stringList(nil)
