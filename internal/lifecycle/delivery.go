@@ -216,6 +216,9 @@ func put(ctx context.Context, conn *fleet.Conn, place Place, owner note, want dr
 		want.Version = now.stored.Version
 		want.Metadata = merged(now.stored.Metadata, want.Metadata)
 		_, failure = conn.PutSecret(ctx, place.Path, want, hide...)
+		if unacknowledged(failure) {
+			return failure
+		}
 		if code := driver.CodeOf(failure); failure != nil && code != driver.Conflict && code != driver.Unavailable {
 			return failure
 		}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/fleet"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
@@ -157,8 +156,7 @@ func CreateGrant(ctx context.Context, f *fleet.Fleet, g Grant) (held Entitlement
 			return nil
 		}
 		if err := run(ctx, conn, account.Ref, steps); err != nil {
-			var unacknowledged *audit.UnacknowledgedError
-			if errors.As(err, &unacknowledged) {
+			if unacknowledged(err) {
 				done.set(platform, addition{v, conn, account.Ref, nil}) // nothing was changed
 			}
 			return err

@@ -105,6 +105,13 @@ func connect(ctx context.Context, f *fleet.Fleet, platform, target string) (*fle
 // half-way, nor a sink that takes no events.
 func begun(ctx context.Context) context.Context { return audit.Begun(context.WithoutCancel(ctx)) }
 
+// unacknowledged reports whether a change was not begun because a sink did not take what announces it. Its error has the code
+// Unavailable, and yet no answer was lost.
+func unacknowledged(err error) bool {
+	var refusal *audit.UnacknowledgedError
+	return errors.As(err, &refusal)
+}
+
 // run carries out steps one after the other and stops at the first that fails, or between steps when ctx ends.
 func run(ctx context.Context, conn *fleet.Conn, ref nhi.Ref, steps []reconcile.Step) error {
 	for _, step := range steps {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
@@ -36,6 +37,24 @@ func TestSinkDiesInAnOutage(t *testing.T) {
 			}
 			b.wantWorking()
 		})
+	}
+}
+
+// TestSinkRefusesADelivery: nothing was sent to the store, so the error does not speak of what the store did, and no second attempt
+// is made.
+func TestSinkRefusesADelivery(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.requires(&audittest.Sink{Dies: func(e audit.Event) bool { return e.Activity == audit.StoreSecret }})
+	_, problems := CreateRotation(t.Context(), b.fleet, b.rotation, b.clock)
+	b.wantProblem(problems, "nothing was changed")
+	for _, wrong := range []string{"accepted", "a moment ago"} { // the latter is what a second attempt is told
+		if strings.Contains(problems.Error(), wrong) {
+			t.Errorf("problems %q", problems)
+		}
+	}
+	if b.driver.puts > 0 {
+		t.Errorf("%d requests to the store", b.driver.puts)
 	}
 }
 
