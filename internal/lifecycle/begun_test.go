@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,24 @@ func TestSinkDiesBeforeTakingBack(t *testing.T) {
 		wantHeld(t, w, "before", "kept")
 		wantWaiting(t, journal.Close(t.Context()))
 	})
+}
+
+// TestSinkRefusesWhatAnotherRunMakes: a creation is refused, and meanwhile another run of the stack makes the account. That one is not
+// what a lost answer has left, and not this run's to take back.
+func TestSinkRefusesWhatAnotherRunMakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	sink := &audittest.Sink{Dies: func(audit.Event) bool {
+		if !slices.ContainsFunc(w.a.all(), func(a nhi.Account) bool { return a.Mark == ours }) {
+			w.a.put(nhi.Account{Ref: nhi.Ref{Name: "billing"}, Mark: ours, Status: nhi.Suspended})
+		}
+		return true
+	}}
+	id := identity(map[string]lifecycle.Account{"a": {Name: "billing"}})
+	_, problems := lifecycle.CreateIdentity(t.Context(), w.fleet().Under(sink.Required().Open(audit.Operation{}, nil)), id)
+	if !strings.Contains(problems.Error(), "nothing was changed") || len(w.own()["a"]) != 1 {
+		t.Errorf("on the platform %v, problems %v", w.own(), problems)
+	}
 }
 
 // wantWaiting checks which activities wait as succeeded ones, once each.

@@ -96,6 +96,9 @@ func create(ctx context.Context, conn *fleet.Conn, desired reconcile.Desired, ac
 		spec.ExpiresAt = desired.ExpiresAt
 	}
 	ref, err := conn.Create(ctx, spec)
+	if unacknowledged(err) {
+		return nil, err
+	}
 	if err != nil {
 		return lookAgain(ctx, conn, desired, account, err)
 	}
