@@ -194,6 +194,16 @@ func (m *identityModel) record(records map[string]lifecycle.Record, pending []st
 	m.Pending = stringList(pending)
 }
 
+// identityFailed stands in pending of an identity whose creation has failed, and that is in state only because something could not be
+// taken back, or because events wait: see creationFailed, which is the same for rotations.
+const identityFailed = "replace: creating the identity failed; what it had made goes first, and nothing else"
+
+// failed reports whether the identity was not created. It then owns nothing but what is recorded: accounts with its mark that are
+// there all the same were there before, as where state was lost.
+func (m identityModel) failed() bool {
+	return slices.Contains(knownStrings(m.Pending.Elements()), identityFailed)
+}
+
 // accountNames is the computed attribute of that name: it follows from the configuration alone.
 func (m identityModel) accountNames() types.Map {
 	names := make(map[string]string)

@@ -302,7 +302,11 @@ func (p *identityPlan) newAccount(ctx context.Context, b accountBlock, platform 
 			"The provider's own account there cannot manage accounts: "+strings.Join(preview.Lacking, " ")+" Nothing was changed.")
 		return nil, false
 	}
-	if preview.Found {
+	switch {
+	case preview.Found && p.data.accounts.spares(p.plan.Name.ValueString(), platform.Name()):
+		p.diags.AddAttributeWarning(b.path(), fmt.Sprintf("Account %q exists on platform %q", r.Name, platform.Name()),
+			"It carries this stack's mark for this identity, and is none that the creation has made that failed: it is taken over.")
+	case preview.Found:
 		// A tainted identity is planned as a creation alone: nothing here tells it from an account that a killed run has left.
 		p.diags.AddAttributeWarning(b.path(), fmt.Sprintf("Account %q exists on platform %q", r.Name, platform.Name()),
 			"It carries this stack's mark for this identity. If this plan replaces the identity (-/+), the account is deleted first, with "+

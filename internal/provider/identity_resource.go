@@ -224,6 +224,9 @@ func (r *identityResource) Create(ctx context.Context, req resource.CreateReques
 	plan.Undelivered = undelivered
 	r.data.made.created(records)
 	plan.record(records, nil)
+	if len(problems) > 0 {
+		plan.Pending = stringList([]string{identityFailed})
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.SetAttribute(ctx, path.Root("name"), plan.Name)...)
 }
@@ -252,6 +255,10 @@ func (r *identityResource) Read(ctx context.Context, req resource.ReadRequest, r
 		return
 	}
 	r.data.accounts.record(state.Name.ValueString(), seen.Records)
+	if state.failed() {
+		r.data.accounts.fail(state.Name.ValueString(), seen.Records)
+		seen.Pending = append([]string{identityFailed}, seen.Pending...)
+	}
 	state.record(seen.Records, seen.Pending)
 	state.Pending, state.Undelivered = withWaiting(seen.Pending, state.Undelivered), keptList(state.Undelivered)
 	state.refreshSettings(seen.Accounts)
@@ -317,9 +324,11 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 	}
 	takeOver(r.data.handovers.take)
 	left, problems := lifecycle.DeleteIdentity(ctx, op.fleet, state.wish(r.data), state.records(), suspendOnly)
-	strays, more := r.removeStrays(ctx, op, state.wish(r.data), state.records(), suspendOnly, &resp.Diagnostics)
-	maps.Copy(left, strays)
-	problems = append(problems, more...)
+	if !state.failed() || r.data.removals.planned(ctx, req.Private) {
+		strays, more := r.removeStrays(ctx, op, state.wish(r.data), state.records(), suspendOnly, &resp.Diagnostics)
+		maps.Copy(left, strays)
+		problems = append(problems, more...)
+	}
 	state.report("delete", problems, &resp.Diagnostics)
 	takeOver(r.data.handovers.end) // of grants and rotations that were deleted meanwhile
 	kept := op.endDeletion(ctx, deletion{
@@ -331,7 +340,11 @@ func (r *identityResource) Delete(ctx context.Context, req resource.DeleteReques
 	}
 	state.Undelivered = *kept
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
-	state.record(left, nil)
+	var pending []string
+	if state.failed() {
+		pending = []string{identityFailed}
+	}
+	state.record(left, pending)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

@@ -13,14 +13,15 @@ import (
 type plannedAccounts struct {
 	mu         sync.Mutex
 	claims     map[accountKey][]accountClaim
-	realms     map[accountKey]string          // realm and account name → platform
-	identities map[string]map[string]struct{} // identity → platforms; only wholly known identities
-	created    map[string]bool                // identities that are made by this plan
-	ids        map[accountKey]string          // accounts that are an identity's once this plan is applied, whatever mark they carry now
-	statuses   map[accountKey]nhi.Status      // what accounts are once this plan is applied; "": not known before
-	leaving    map[accountKey]leavingAccount  // accounts that go with an identity that is replaced by one of another name
-	known      map[accountKey]string          // account → identity, as state or the configuration says
-	recorded   map[string]bool                // identities of which state has been read
+	realms     map[accountKey]string                  // realm and account name → platform
+	identities map[string]map[string]struct{}         // identity → platforms; only wholly known identities
+	created    map[string]bool                        // identities that are made by this plan
+	ids        map[accountKey]string                  // accounts that are an identity's once this plan is applied, whatever mark they carry now
+	statuses   map[accountKey]nhi.Status              // what accounts are once this plan is applied; "": not known before
+	leaving    map[accountKey]leavingAccount          // accounts that go with an identity that is replaced by one of another name
+	known      map[accountKey]string                  // account → identity, as state or the configuration says
+	recorded   map[string]bool                        // identities of which state has been read
+	failed     map[string]map[string]lifecycle.Record // identities whose creation failed, with what is in state of them
 }
 
 type leavingAccount struct{ identity, id string }
@@ -35,6 +36,7 @@ func newPlannedAccounts() *plannedAccounts {
 		claims: make(map[accountKey][]accountClaim), realms: make(map[accountKey]string), identities: make(map[string]map[string]struct{}),
 		created: make(map[string]bool), ids: make(map[accountKey]string), statuses: make(map[accountKey]nhi.Status),
 		leaving: make(map[accountKey]leavingAccount), known: make(map[accountKey]string), recorded: make(map[string]bool),
+		failed: make(map[string]map[string]lifecycle.Record),
 	}
 }
 
@@ -67,6 +69,22 @@ func (p *plannedAccounts) record(identity string, records map[string]lifecycle.R
 	for platform, r := range records {
 		p.known[accountKey{platform, r.Name}] = identity
 	}
+}
+
+// fail notes that the creation of an identity failed, and what it has left in state.
+func (p *plannedAccounts) fail(identity string, records map[string]lifecycle.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failed[identity] = records
+}
+
+// spares reports whether the creation of an identity failed that has nothing on a platform: what is there stays.
+func (p *plannedAccounts) spares(identity, platform string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	records, failed := p.failed[identity]
+	_, recorded := records[platform]
+	return failed && !recorded
 }
 
 // knows is the lifecycle.Claims of an identity, by state and configuration.

@@ -103,6 +103,12 @@ func (p *plannedRemovals) noteDependent(ctx context.Context, private privateWrit
 	return private.SetKey(ctx, removalKey, []byte(`"`+p.plan+`"`))
 }
 
+// planned reports whether the plan removes the resource. A replacement removes nothing: it is planned as a creation.
+func (p *plannedRemovals) planned(ctx context.Context, private privateReader) bool {
+	text, diags := private.GetKey(ctx, removalKey)
+	return !diags.HasError() && planID.MatchString(strings.Trim(string(text), `"`))
+}
+
 // find returns what the plan that deletes a resource removes of its identity, if it does.
 func (p *plannedRemovals) find(ctx context.Context, private privateReader, identity string) (plannedRemoval, bool) {
 	text, diags := private.GetKey(ctx, removalKey)

@@ -75,3 +75,29 @@ func TestFailedCreationOwnsLittle(t *testing.T) {
 		})
 	}
 }
+
+// TestFailedRotationIsDestroyed: what a creation that failed has left is destroyed with everything of the rotation, also what was
+// there before.
+func TestFailedRotationIsDestroyed(t *testing.T) {
+	t.Parallel()
+	r := newRotating(t)
+	overlap := core.Body{"overlap": "24h"}
+	if _, failed := r.run(overlap, "kv/a"); failed != "" {
+		t.Fatal(failed)
+	}
+	delete(r.state, "nhi_rotation.x")
+	r.refuse("write the secret")
+	r.hooks.Sink = func(s audit.NamedSink) audit.NamedSink {
+		s.Sink = downSink{s.Sink}
+		return s
+	}
+	if _, failed := r.run(overlap, "kv/a", "kv/b"); failed == "" || r.state["nhi_rotation.x"] == nil {
+		t.Fatalf("%s: in state %v", failed, r.state)
+	}
+	r.refuse()
+	r.hooks.Sink = nil
+	r.apply(map[string]core.Resource{"nhi_identity.x": identityResourceOf("agent", nil, on("p"))})
+	if left := r.labels(); left != "" {
+		t.Errorf("credentials %s", left)
+	}
+}

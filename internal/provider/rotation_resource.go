@@ -365,7 +365,10 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 		resp.Diagnostics.AddError("Unable to delete "+this.name, err.Error())
 		return
 	}
-	wish.AccountIDs, wish.Own = accountIDs(ctx, req.Private, &resp.Diagnostics), state.own()
+	wish.AccountIDs = accountIDs(ctx, req.Private, &resp.Diagnostics)
+	if !r.data.removals.planned(ctx, req.Private) { // What is destroyed leaves nothing, also of what was there before.
+		wish.Own = state.own()
+	}
 	r.data.owners.recall(ctx, wish.Identity, req.Private, &resp.Diagnostics)
 	op := r.data.begin(ctx, state.operation(), state.Undelivered, &resp.Diagnostics)
 	left, problems := lifecycle.DeleteRotation(ctx, op.fleet, wish, state.record())
