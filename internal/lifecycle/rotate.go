@@ -61,6 +61,8 @@ type RotationRecord struct {
 	Waits string
 	// Issued is the label of the credential that a run has issued, "" if it has not. State does not keep it.
 	Issued string
+	// WentBack is set if a run was to make a previous credential current again, so that a rotation is owed. State does not keep it.
+	WentBack bool
 }
 
 // RotationView is what the platforms say of a rotation, and what is due.
@@ -274,7 +276,7 @@ func runRotation(ctx context.Context, f *fleet.Fleet, r Rotation, record Rotatio
 	}
 	run.rotationWork = w
 	run.record.Credentials, run.record.Targets = plan.Record, merged(record.Targets, w.targets())
-	run.record.AccountID, run.record.Waits = w.account.ID, w.waits(plan, record)
+	run.record.AccountID, run.record.Waits, run.record.WentBack = w.account.ID, w.waits(plan, record), plan.WentBack
 	return w, run, run.steps(ctx, plan.Steps)
 }
 

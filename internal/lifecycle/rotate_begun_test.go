@@ -7,7 +7,9 @@ import (
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/audit/audittest"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/driver"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/nhi"
 	"github.com/nhi-labs/terraform-provider-nhi/internal/platform/sandbox"
+	"github.com/nhi-labs/terraform-provider-nhi/internal/rotation"
 )
 
 // requires makes the bench's changes require that the sink takes what announces them.
@@ -77,5 +79,27 @@ func TestSinkDiesInACreation(t *testing.T) {
 	}
 	if _, err := b.driver.GetSecret(t.Context(), "kv/a"); driver.CodeOf(err) != driver.NotFound {
 		t.Errorf("kv/a: %v", err)
+	}
+}
+
+// TestSinkRefusesToIssueBesideAnotherRun: where nothing was issued, nothing is taken back, whatever carries the label.
+func TestSinkRefusesToIssueBesideAnotherRun(t *testing.T) {
+	b := newBench(t).create()
+	done := false
+	b.requires(&audittest.Sink{Dies: func(e audit.Event) bool {
+		if e.Activity != audit.IssueCredential {
+			return false
+		}
+		if !done {
+			done = true
+			label := rotation.NewLabels("payments", "agent").Label(2)
+			if _, err := b.driver.Issue(t.Context(), nhi.Ref{Name: "agent"}, driver.IssueRequest{Label: label}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return true
+	}})
+	if problems := b.due(); len(problems) == 0 || b.labels() != "nhi-1 nhi-2" {
+		t.Errorf("problems %v, credentials %s", problems, b.labels())
 	}
 }

@@ -85,6 +85,8 @@ func (r *rotationRun) issue(ctx context.Context, label string) error {
 	issued, err := r.conn.Issue(ctx, r.account.Ref, request)
 	switch code := driver.CodeOf(err); {
 	case err == nil:
+	case unacknowledged(err):
+		return err
 	case code == driver.AlreadyExists || code == driver.Conflict:
 		return fmt.Errorf("issue the credential %s; if another run has issued one at the same time, run again: %w", label, err)
 	default:

@@ -101,3 +101,47 @@ func TestFailedRotationIsDestroyed(t *testing.T) {
 		t.Errorf("credentials %s", left)
 	}
 }
+
+// TestFailedRotationIsKept: what a creation that failed has left does not make what was there before the rotation's own, neither by
+// a destroy that fails nor by an untaint.
+func TestFailedRotationIsKept(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]func(r rotating){
+		"a destroy that fails": func(r rotating) {
+			plan := r.plan(map[string]core.Resource{"nhi_identity.x": identityResourceOf("agent", nil, on("p"))})
+			state, report := r.process().Apply(r.t.Context(), plan, nil)
+			if r.state = state; !report.Failed() || state["nhi_rotation.x"] == nil {
+				r.t.Errorf("the destroy should fail: %q", report.Errors)
+			}
+		},
+		"untaint": func(r rotating) {
+			r.state["nhi_rotation.x"].Tainted = false
+			r.refuse("write the secret")
+			if _, failed := r.run(core.Body{"overlap": "24h"}, "kv/c", "kv/b"); failed == "" {
+				r.t.Error("the store should refuse")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRotating(t)
+			overlap := core.Body{"overlap": "24h"}
+			if _, failed := r.run(overlap, "kv/a"); failed != "" {
+				t.Fatal(failed)
+			}
+			inUse := r.ids()[0]
+			delete(r.state, "nhi_rotation.x")
+			r.refuse("write the secret", "revoke")
+			if _, failed := r.run(overlap, "kv/c", "kv/b"); failed == "" || r.labels() != "nhi-1 nhi-2" {
+				t.Fatalf("%s: credentials %s", failed, r.labels())
+			}
+			between(r)
+			r.refuse()
+			for range 2 {
+				if warnings, failed := r.run(overlap, "kv/c", "kv/b"); failed != "" || r.ids()[0] != inUse {
+					t.Errorf("%s: credentials %s, warnings %s", failed, r.labels(), warnings)
+				}
+			}
+		})
+	}
+}

@@ -163,3 +163,44 @@ func TestTriggerTakenBack(t *testing.T) {
 		}
 	}
 }
+
+// TestGoingBackIsAStopgap: somebody has seen nhi-1, so it was rotated; then the store is restored from before that. What nobody can
+// read is no use, so nhi-1 is current again, until there is room for another one.
+func TestGoingBackIsAStopgap(t *testing.T) {
+	t.Parallel()
+	r := newRotating(t)
+	r.provider["sandbox"] = []core.Body{
+		{"name": "p", "path": filepath.Join(r.dir, "p"), "credential_slots": 2}, {"name": "q", "path": filepath.Join(r.dir, "q")},
+	}
+	run := func(why, want string) {
+		t.Helper()
+		warnings, failed := r.run(changed(why), "kv/a")
+		if failed != "" || r.labels() != want {
+			t.Errorf("%s: credentials %s, want %s, warnings %s", failed, r.labels(), want, warnings)
+		}
+	}
+	run("a", "nhi-1")
+	store, ok := r.hand("q").(driver.SecretStore)
+	if !ok {
+		t.Fatal("a sandbox stores secrets")
+	}
+	backup, err := store.GetSecret(t.Context(), "kv/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run("b", "nhi-1 nhi-2")
+	now, err := store.GetSecret(t.Context(), "kv/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup.Version = now.Version
+	if _, err := store.PutSecret(t.Context(), "kv/a", backup); err != nil {
+		t.Fatal(err)
+	}
+	run("b", "nhi-1 nhi-2")
+	r.clock = r.clock.Add(72 * time.Hour)
+	run("b", "nhi-1 nhi-3")
+	r.clock = r.clock.Add(72 * time.Hour)
+	run("b", "nhi-3")
+	run("b", "nhi-3")
+}

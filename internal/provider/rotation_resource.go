@@ -337,7 +337,7 @@ func (r *rotationResource) Update(ctx context.Context, req resource.UpdateReques
 		plan.warnWaits(record, &resp.Diagnostics)
 		wish.Owed = wish.Owed || wish.Forced
 	}
-	resp.Diagnostics.Append(setOwed(ctx, resp.Private, wish.Owed && !rotated)...)
+	resp.Diagnostics.Append(setOwed(ctx, resp.Private, (wish.Owed || record.WentBack) && !rotated)...)
 	resp.Diagnostics.Append(keepAccountID(ctx, resp.Private, wish, record.AccountID)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(plan.identify(ctx, resp.Identity)...)
@@ -385,8 +385,9 @@ func (r *rotationResource) Delete(ctx context.Context, req resource.DeleteReques
 	}
 	state.Undelivered = *kept
 	resp.Diagnostics.Append(r.data.removals.failed(ctx, resp.Private)...)
+	own := state.own()
 	state.Pending = stringList(pendingOf(problems))
-	if wish.Own != nil {
+	if own != nil {
 		left.Credentials = state.record().Credentials // a place that is left may hold what was revoked
 		state.Pending = stringList(append([]string{creationFailed}, pendingOf(problems)...))
 	}

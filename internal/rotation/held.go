@@ -25,7 +25,7 @@ func (d *decision) held(c Credential) []int {
 func (d *decision) usable(c Credential) bool { return d.readable(c) && !d.expired(c.ID) }
 
 // goBack makes a previous credential the current one again, where a store holds that, none gives the current one back, and there is
-// no room for a new one: the one that nobody can read has its overlap then, and goes.
+// no room for a new one: the one that nobody can read has its overlap then, and goes. A new one follows.
 func (d *decision) goBack() bool {
 	var why string
 	switch {
@@ -50,7 +50,9 @@ func (d *decision) goBack() bool {
 	c := slices.MaxFunc(held, func(a, b Credential) int { return cmp.Compare(d.number(a), d.number(b)) })
 	d.over = slices.DeleteFunc(d.over, func(o Credential) bool { return o.ID == c.ID })
 	d.needSlots = false
-	d.plan.Words = append(d.plan.Words, fmt.Sprintf("rotate: go back to %s, which a store holds: %s, and there is no room for a new one", c.Label, why))
+	d.plan.Words = append(d.plan.Words, fmt.Sprintf("rotate: go back to %s, which a store holds: %s, and there is no room for a new one; rotate "+
+		"once there is", c.Label, why))
+	d.plan.WentBack = true
 	if d.Forced || d.Owed {
 		d.plan.Notes = append(d.plan.Notes, fmt.Sprintf("A rotation waits (rotate_when_changed has changed): it needs the place of the credential "+
 			"that %s replaces.", c.Label))

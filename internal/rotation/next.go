@@ -112,7 +112,7 @@ func (d *decision) merge(record Record) {
 		case ours:
 			d.see(c.Label)
 			stage := Pending
-			if len(record) == 0 && !d.expired(c.ID) {
+			if !slices.ContainsFunc(record, func(r Credential) bool { return r.Stage != Pending }) && !d.expired(c.ID) {
 				stage = Previous
 			}
 			d.plan.Record = append(d.plan.Record, Credential{ID: c.ID, Label: c.Label, Stage: stage, IssuedAt: d.issuedAt(c)})
@@ -324,8 +324,10 @@ func (d *decision) due() string {
 		return "the current credential is gone from the platform"
 	case c == nil:
 		return "there is no credential yet"
-	case d.Forced || d.Owed:
+	case d.Forced:
 		return "rotate_when_changed has changed"
+	case d.Owed:
+		return "rotate_when_changed has changed, or an earlier credential had to become current again"
 	case !d.readable(*c):
 		return "no store can give the current credential back"
 	case d.Every > 0 && !d.now.Before(c.IssuedAt.Add(d.Every)):

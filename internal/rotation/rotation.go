@@ -130,7 +130,8 @@ type Settings struct {
 	Every, Overlap time.Duration
 	// Forced is set if what rotate_when_changed watches has changed.
 	Forced bool
-	// Owed is set if it had changed before, and the account was suspended then, or an older rotation had to be finished first.
+	// Owed is set if it had changed before, and the account was suspended then, or an older rotation had to be finished first; or if
+	// an earlier plan WentBack.
 	// Unlike Forced it waits for a slot.
 	Owed bool
 	// Begun is the label of the credential that was issued for that, "" if none was.
@@ -211,4 +212,7 @@ type Plan struct {
 	Waits bool
 	// Unmanaged are credentials of the account that no rotation made.
 	Unmanaged []nhi.Credential
+	// WentBack is set if a previous credential becomes the current one again. That is a stopgap: a rotation is owed then, as soon as
+	// there is room.
+	WentBack bool
 }
