@@ -55,6 +55,9 @@ func (h *history) obstacles(o options) []string {
 			if found && !h.ours(name, platform, there) && !(a.adopt && there.Mark.IsZero()) {
 				out = append(out, fmt.Sprintf("account %q on %s is not ours", there.Name, platform))
 			}
+			if o.stale && found && there.Mark.IsZero() && h.newOn(name, id, platform) {
+				out = append(out, fmt.Sprintf("account %q on %s has lost its mark, which only a refresh finds", there.Name, platform))
+			}
 		}
 		if r := id.rotation; r != nil {
 			for _, platform := range r.stores {
@@ -69,6 +72,17 @@ func (h *history) obstacles(o options) []string {
 		}
 	}
 	return out
+}
+
+// newOn reports whether a grant or a rotation is to be made on a platform: where nothing of the identity changes, an account
+// without a mark gets none.
+func (h *history) newOn(name string, id *identity, platform string) bool {
+	fresh := func(address string) bool {
+		o := h.state[address]
+		return o == nil || o.Tainted || !slices.Contains(h.mentions(address), platform)
+	}
+	return id.main != nil && fresh(mainAt(name)) || id.extra != nil && fresh(extraAt(name)) ||
+		id.rotation != nil && id.rotation.platform == platform && fresh(rotationAt(name))
 }
 
 // ours reports whether an account carries the mark of the identity, or is the one that state records.
