@@ -152,6 +152,7 @@ func (w *world) stop(t try) (Result, passed) {
 	r := w.call(t.scenario)
 	w.ended()
 	points := passed{steps: steps - w.left(), wire: w.wire.passed()}
+	w.wire.start(0) // one that was not reached stops nothing that comes after
 	w.killAfter(0, w.clock)
 	return r, points
 }
